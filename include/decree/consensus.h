@@ -1,0 +1,53 @@
+// How a service sees consensus: propose, read, status. Implemented by runtime/node and by test doubles.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "decree/effects.h"
+#include "decree/replica.h"
+#include "decree/state_machine.h"
+
+namespace decree {
+
+struct PeerStatus {
+  Member member;
+  bool connected = false;
+  uint64_t round_trip_us = 0;
+  std::vector<std::string> client_urls;  // as the member announced them; empty until then
+};
+
+struct ConsensusStatus {
+  ReplicaStatus replica;
+  Identity identity;
+  std::vector<PeerStatus> members;  // sorted by node, self included
+  uint64_t leader_member_id = 0;    // 0 = none
+  bool disk_full = false;
+  uint64_t log_bytes = 0;
+};
+
+// Called from the loop's thread, never from inside propose() or read().
+class ConsensusSink {
+ public:
+  virtual ~ConsensusSink() = default;
+  // The command with this number was applied here.
+  virtual void on_applied(uint64_t seq, Reply reply) = 0;
+  // Chosen is told by on_applied; this tells the other two.
+  virtual void on_outcome(uint64_t seq, Outcome outcome) = 0;
+  // ok: everything acknowledged before the read was asked is applied here.
+  virtual void on_read(uint64_t seq, bool ok) = 0;
+};
+
+class Consensus {
+ public:
+  virtual ~Consensus() = default;
+  virtual void set_sink(ConsensusSink* sink) = 0;
+  // Numbers are never reused within a boot. Never blocks; when queues are full the outcome is definitely_not.
+  virtual uint64_t propose(std::string command) = 0;
+  virtual uint64_t read() = 0;
+  virtual ConsensusStatus status() const = 0;
+  virtual void transfer_leadership(NodeId to) = 0;
+};
+
+}  // namespace decree

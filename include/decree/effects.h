@@ -1,0 +1,133 @@
+// What one step asks its host to do, in the order in which it must be done.
+//
+// The durability contract is this type: `send_now` promises nothing that is not already durable;
+// `released` holds only messages whose durable basis was covered by an Input::Persisted already seen.
+// No host can send a promise early, because it does not have it yet.
+#pragma once
+
+#include <variant>
+#include <vector>
+
+#include "decree/message.h"
+#include "decree/record.h"
+
+namespace decree {
+
+struct Outgoing {
+  NodeId to;
+  Message message;
+};
+
+// Decided (consensus reached) and durable here: hand to the state machine, in this order, without gaps.
+struct DecidedEntry {
+  Slot slot;
+  uint64_t term = 0;  // etcd's raft_term at this point of the log, monotone
+  Entry entry;
+};
+
+// A read that asked earlier may be served as soon as `index` is applied.
+struct ReadReady {
+  uint64_t seq = 0;
+  bool ok = false;  // false: no leader or quorum could confirm; nothing was promised
+  Slot index;
+};
+
+struct OutcomeNotice {
+  RequestId id;
+  Outcome outcome = Outcome::unknown;  // chosen is told by applying; this is only for the other two
+};
+
+// ---- jobs: long work the host does outside the step ----
+struct SendLogJob {  // read [first, ...) from the log on disk and send it to `to` as Chosen
+  NodeId to;
+  SlotRange slots;
+};
+struct SendSnapshotJob {  // `to` needs what the log no longer holds
+  NodeId to;
+};
+struct TruncateLogJob {  // everything <= upto is covered by a durable snapshot
+  Slot upto;
+};
+struct LeadershipChanged {  // for logs, metrics and admission
+  Ballot ballot;   // none = no leader known
+  bool is_self = false;
+};
+using Job = std::variant<SendLogJob, SendSnapshotJob, TruncateLogJob, LeadershipChanged>;
+
+struct Effects {
+  std::vector<Outgoing> send_now;
+  std::vector<PersistedRecord> persist;
+  std::vector<Outgoing> released;
+  std::vector<DecidedEntry> decided;
+  std::vector<ReadReady> reads;
+  std::vector<OutcomeNotice> outcomes;
+  std::vector<Job> jobs;
+
+  bool empty() const {
+    return send_now.empty() && persist.empty() && released.empty() && decided.empty() && reads.empty() &&
+           outcomes.empty() && jobs.empty();
+  }
+  void clear() {
+    send_now.clear();
+    persist.clear();
+    released.clear();
+    decided.clear();
+    reads.clear();
+    outcomes.clear();
+    jobs.clear();
+  }
+};
+
+// ---- inputs ----
+struct Received {
+  NodeId from;
+  Message message;
+};
+struct Persisted {
+  LogToken upto;  // every record with token <= upto is durable
+};
+struct Ticked {
+  Tick now;
+};
+struct Propose {
+  Entry entry;  // kind command; id and digest set by the host
+};
+struct Read {
+  uint64_t seq = 0;  // the host's, never reused within a boot
+};
+// A connection to `peer` came up or was closed. Closed is evidence at once, a timer is not needed.
+struct PeerLink {
+  NodeId peer;
+  bool up = false;
+};
+// A snapshot of the state machine at `index` taken here is durable.
+struct SnapshotTaken {
+  Slot index;
+};
+// A snapshot from a peer is verified, durable and restored into the state machine.
+struct SnapshotInstalled {
+  Slot index;
+  Digest128 chain;
+  Membership membership;
+  uint64_t term = 0;
+};
+// Log entries read from disk for a peer (answer to SendLogJob); the core sends them as Chosen.
+struct LogRead {
+  NodeId to;
+  Slot first;
+  std::vector<Entry> entries;
+  bool ok = true;  // false: not on disk any more, a snapshot is needed
+};
+struct DiskHealth {
+  bool ok = true;
+};
+struct TransferLeadership {
+  NodeId to;  // 0 = whoever is best
+};
+// Stop leading and never take over again (shutdown).
+struct Retire {};
+
+using Input = std::variant<Received, Persisted, Ticked, Propose, Read, PeerLink, SnapshotTaken, SnapshotInstalled,
+                           LogRead, DiskHealth, TransferLeadership, Retire>;
+
+}  // namespace decree

@@ -1,0 +1,62 @@
+// TCP below both peers and clients. Output collects in a buffer and leaves once per loop turn.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "decree/result.h"
+#include "net/event_loop.h"
+
+namespace decree::net {
+
+class ConnectionHandler {
+ public:
+  virtual ~ConnectionHandler() = default;
+  // All bytes that arrived; the handler consumes them. It may close() the connection from inside.
+  virtual void on_bytes(std::string_view bytes) = 0;
+  // Once, also after a local close(); no call follows. `reason` is for logs.
+  virtual void on_closed(const std::string& reason) = 0;
+  // Pending output fell below the low-water mark (64 KiB) after having been above it.
+  virtual void on_drained() {}
+};
+
+// Owned by shared_ptr; the loop keeps one while the socket is open.
+class Connection : public std::enable_shared_from_this<Connection> {
+ public:
+  virtual ~Connection() = default;
+  // Starts reading. The handler must outlive the connection or close() it and set another.
+  virtual void start(ConnectionHandler* handler) = 0;
+  // Append output here, then want_flush(). Bytes already given to the kernel are not in it.
+  virtual std::string& out() = 0;
+  virtual void want_flush() = 0;
+  virtual size_t pending_bytes() const = 0;
+  // Back-pressure: no more on_bytes until resumed.
+  virtual void pause_reading(bool paused) = 0;
+  virtual void close(const std::string& reason) = 0;
+  virtual void close_after_flush(const std::string& reason) = 0;
+  virtual std::string remote_address() const = 0;  // "127.0.0.1:4711"
+};
+
+struct HostPort {
+  std::string host;  // name or numeric address, IPv6 without brackets
+  uint16_t port = 0;
+};
+
+class Listener {
+ public:
+  virtual ~Listener() = default;  // stops accepting
+  virtual uint16_t port() const = 0;
+};
+
+using AcceptFn = std::function<void(std::shared_ptr<Connection>)>;
+using ConnectFn = std::function<void(Result<std::shared_ptr<Connection>>)>;
+
+// At most 8 accepts per turn. SO_REUSEADDR, TCP_NODELAY. The error names address and cause ("port 2379 is in use ...").
+Result<std::unique_ptr<Listener>> listen_tcp(EventLoop& loop, const HostPort& address, AcceptFn on_accept);
+// Name resolution runs off the loop's thread. The callback comes once, from the loop.
+void connect_tcp(EventLoop& loop, const HostPort& address, std::chrono::milliseconds timeout, ConnectFn done);
+
+}  // namespace decree::net

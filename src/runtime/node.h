@@ -1,0 +1,180 @@
+// One member: the replica, the state machine and what lies between them. Sans-IO: everything outside is the Host.
+//
+// Not thread-safe; everything is called from the loop's thread. The on_...() calls only queue; turn() works. The
+// server runs turn() after every wait of its loop, the simulator whenever wake() was called or turn() left work.
+#pragma once
+
+#include <deque>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "decree/consensus.h"
+#include "decree/replica.h"
+#include "decree/state_machine.h"
+#include "runtime/host.h"
+#include "runtime/snapshot_store.h"
+
+namespace decree::runtime {
+
+class SnapshotTaker;
+class SnapshotTransfer;
+
+struct NodeOptions {
+  Identity identity;
+  uint64_t boot = 0;  // RecoveredState::boot
+
+  // What the state machine holds already (from start_up.h's restore); all zero on a fresh directory.
+  Slot applied;
+  Digest128 chain;
+  uint64_t term = 0;
+  std::optional<StoredSnapshot> snapshot;  // the one restored, offered to peers until a newer is taken
+
+  // Snapshot when BOTH are reached: so many slots since the last one ...
+  uint64_t snapshot_count = 100000;
+  // ... and so many bytes of log, or half the size of the last snapshot where that is more. A memory-first store writes
+  // the whole state each time, so the cost of one snapshot has to be spread over a log of comparable size; with the
+  // half, writing snapshots never costs more than twice what the log itself costs.
+  uint64_t snapshot_log_bytes_min = 16u << 20;
+
+  // Bounds of one turn (the Host's turn_spent() ends it earlier).
+  uint32_t inputs_per_turn_max = 8192;
+  uint32_t applies_per_turn_max = 2048;
+
+  // Queued and not yet stepped; beyond, proposals are refused (definitely_not) and peers' frames dropped.
+  uint32_t clients_queued_max = 20000;
+  uint64_t clients_queued_bytes_max = 64u << 20;
+  uint64_t peers_queued_bytes_max = 128u << 20;
+  // Records handed out and not yet durable; beyond, what would add more is refused. Bounds memory while a disk is full or hangs.
+  uint64_t unsynced_bytes_max = 128u << 20;
+
+  uint32_t snapshot_slice_bytes = 256u << 10;
+  uint32_t transfer_chunk_bytes = 512u << 10;
+  uint32_t transfer_chunks_inflight = 2;
+  uint32_t transfer_retry_ticks = 100;   // no chunk for so long: ask again
+  uint32_t transfer_idle_ticks = 1000;   // nothing for so long: forget the transfer (either side)
+  uint64_t log_read_bytes = 4u << 20;    // payload in one catch-up read from disk
+};
+
+struct NodeCounters {
+  uint64_t turns = 0;
+  uint64_t inputs = 0;
+  uint64_t proposals = 0;
+  uint64_t refused = 0;            // proposals refused here because a queue was full
+  uint64_t applied_entries = 0;
+  uint64_t batches = 0;            // handed to Host::commit
+  uint64_t frames_dropped = 0;     // peers' messages dropped: digest mismatch or full queues
+  uint64_t digest_mismatches = 0;
+  uint64_t snapshots_taken = 0;
+  uint64_t snapshots_sent = 0;
+  uint64_t snapshots_installed = 0;
+};
+
+class Node : public Consensus {
+ public:
+  // All references must outlive the Node. `store` is only touched inside Host::run works. `observer` may be null.
+  Node(Host& host, Replica replica, StateMachine& machine, SnapshotStore& store, NodeOptions options,
+       NodeObserver* observer = nullptr);
+  ~Node() override;
+  Node(const Node&) = delete;
+  Node& operator=(const Node&) = delete;
+
+  // ---- inputs: queued, worked off by turn() ----
+  void on_message(NodeId from, Message message);
+  void on_peer_link(NodeId peer, bool up);
+  void on_tick(Tick now);  // several between two turns count as the last
+  void on_persisted(LogToken upto);
+  // The log failed. Nothing is stepped, sent or applied any more; the host stops the process.
+  void on_log_error(const Error& error);
+  void on_disk_health(bool ok);
+  void retire();  // stop leading, never lead again (shutdown)
+
+  // One turn. True: work is left over, call again without waiting.
+  bool turn();
+
+  // ---- Consensus ----
+  void set_sink(ConsensusSink* sink) override { sink_ = sink; }
+  uint64_t propose(std::string command) override;
+  uint64_t read() override;
+  ConsensusStatus status() const override;
+  void transfer_leadership(NodeId to) override;
+
+  const Replica& replica() const { return replica_; }
+  Slot applied() const { return applied_; }
+  Digest128 chain() const { return chain_; }  // chain(applied())
+  const NodeCounters& counters() const { return counters_; }
+  // Set by on_log_error() or by a snapshot that could not be restored: the member has stopped.
+  const std::optional<Error>& failure() const { return failure_; }
+  bool is_peer_connected(NodeId peer) const;
+  bool transfer_active() const;  // a snapshot comes in or goes out
+
+ private:
+  friend class SnapshotTaker;
+  friend class SnapshotTransfer;
+
+  void step_inputs();
+  void step(const Input& input);
+  void send(std::vector<Outgoing>& messages);
+  void persist(std::vector<PersistedRecord>& records);
+  void apply_decided();
+  void answer_reads();
+  void answer_outcomes();
+  void run_jobs(std::vector<Job>& jobs);
+  void send_log(const SendLogJob& job);
+  void truncate(Slot upto);
+  bool has_work() const;
+  bool accepts_from_peer(const Message& message);
+  void note(Severity severity, const char* event, const std::string& detail) const;
+  // The state machine is at `manifest.index` now, by a peer's snapshot that is durable here.
+  void on_snapshot_installed(const StoredSnapshot& stored);
+  void on_snapshot_taken(const StoredSnapshot& stored);
+  void fail(const Error& error);
+
+  Host& host_;
+  Replica replica_;
+  StateMachine& machine_;
+  SnapshotStore& store_;
+  NodeOptions options_;
+  NodeObserver* observer_;
+  ConsensusSink* sink_ = nullptr;
+
+  // Queued inputs, by the order in which a turn takes them.
+  std::vector<Input> first_;      // Persisted, disk health, snapshot results, log reads: bounded by what is in flight
+  std::deque<Received> peers_;
+  std::vector<PeerLink> links_;
+  std::optional<Tick> tick_;
+  std::deque<Input> clients_;     // Propose, Read, TransferLeadership, Retire
+  uint64_t peers_bytes_ = 0;
+  uint64_t clients_bytes_ = 0;
+
+  Effects effects_;
+  std::vector<PersistedRecord> unsent_records_;  // wait for the batch in flight
+  uint64_t unsent_bytes_ = 0;
+  uint64_t inflight_bytes_ = 0;
+  bool batch_in_flight_ = false;
+  LogToken batch_token_;
+
+  std::deque<DecidedEntry> decided_;  // handed out, not yet applied
+  Slot applied_;
+  Digest128 chain_;
+  uint64_t term_ = 0;
+
+  std::vector<ReadReady> reads_waiting_;   // index not applied yet; sorted by index, then arrival
+  std::vector<uint64_t> refused_;          // proposals refused by propose(), told in the next turn
+  std::vector<OutcomeNotice> outcomes_;
+
+  std::map<NodeId, bool> links_up_;
+  std::map<NodeId, bool> log_reads_;       // one catch-up read in flight per peer
+  Tick now_;
+  bool disk_ok_ = true;
+  uint64_t next_seq_ = 1;
+  bool background_left_ = false;
+  NodeCounters counters_;
+  std::optional<Error> failure_;
+
+  std::unique_ptr<SnapshotTaker> taker_;
+  std::unique_ptr<SnapshotTransfer> transfer_;
+};
+
+}  // namespace decree::runtime

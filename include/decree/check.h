@@ -11,10 +11,10 @@ namespace decree {
 
 }  // namespace decree
 
-#define DECREE_CHECK(condition, message)                                              \
-  do {                                                                                \
-    if (!(condition)) [[unlikely]]                                                    \
-      ::decree::check_failed(__FILE__, __LINE__, #condition, (message));              \
+#define DECREE_CHECK(condition, message)                                 \
+  do {                                                                   \
+    if (!(condition)) [[unlikely]]                                       \
+      ::decree::check_failed(__FILE__, __LINE__, #condition, (message)); \
   } while (false)
 
 #ifdef DECREE_SLOW_CHECKS

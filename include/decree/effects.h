@@ -49,7 +49,7 @@ struct TruncateLogJob {  // everything <= upto is covered by a durable snapshot
   Slot upto;
 };
 struct LeadershipChanged {  // for logs, metrics and admission
-  Ballot ballot;   // none = no leader known
+  Ballot ballot;            // none = no leader known
   bool is_self = false;
 };
 using Job = std::variant<SendLogJob, SendSnapshotJob, TruncateLogJob, LeadershipChanged>;
@@ -127,7 +127,7 @@ struct TransferLeadership {
 // Stop leading and never take over again (shutdown).
 struct Retire {};
 
-using Input = std::variant<Received, Persisted, Ticked, Propose, Read, PeerLink, SnapshotTaken, SnapshotInstalled,
-                           LogRead, DiskHealth, TransferLeadership, Retire>;
+using Input = std::variant<Received, Persisted, Ticked, Propose, Read, PeerLink, SnapshotTaken,
+                           SnapshotInstalled, LogRead, DiskHealth, TransferLeadership, Retire>;
 
 }  // namespace decree

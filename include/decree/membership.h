@@ -14,9 +14,9 @@ enum class MemberRole : uint8_t { voter = 0, learner = 1 };
 
 struct Member {
   NodeId node;
-  Incarnation incarnation;    // 0 = not known yet (genesis, before the first handshake)
+  Incarnation incarnation;  // 0 = not known yet (genesis, before the first handshake)
   MemberRole role = MemberRole::voter;
-  uint64_t member_id = 0;     // etcd's 64-bit id
+  uint64_t member_id = 0;  // etcd's 64-bit id
   std::string name;
   std::vector<std::string> peer_urls;
   friend bool operator==(const Member&, const Member&) = default;
@@ -32,8 +32,8 @@ struct Membership {
   friend bool operator==(const Membership&, const Membership&) = default;
 
   uint32_t voter_count() const {
-    return static_cast<uint32_t>(
-        std::count_if(members.begin(), members.end(), [](const Member& m) { return m.role == MemberRole::voter; }));
+    return static_cast<uint32_t>(std::count_if(members.begin(), members.end(),
+                                               [](const Member& m) { return m.role == MemberRole::voter; }));
   }
   const Member* find(NodeId node) const {
     for (const Member& m : members)
@@ -52,7 +52,8 @@ Membership make_membership(std::vector<Member> members, uint32_t epoch = 0, Slot
 // Empty when valid, else a sentence: no voters, duplicate nodes, q1 + q2 <= N, a quorum above N or of zero.
 std::string membership_problem(const Membership& membership);
 
-// Deterministic binary form, for stop-sign payloads, epoch records and snapshots (format in docs/wal_format.md).
+// Deterministic binary form, for stop-sign payloads, epoch records and snapshots (format in
+// docs/wal_format.md).
 std::string encode_membership(const Membership& membership);
 // False when the bytes are not a whole membership of a known version; `out` is then unspecified.
 bool decode_membership(std::string_view bytes, Membership* out);

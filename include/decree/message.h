@@ -34,9 +34,9 @@ struct UnknownSlot {
 // Metadata only, in chunks. All chunks come from one capture (attack A16): the candidate discards mixed ones.
 struct Promise {
   Ballot ballot;
-  Slot decided;         // c: prefix whose values the sender holds (attack A4)
+  Slot decided;  // c: prefix whose values the sender holds (attack A4)
   Slot snapshot_index;
-  uint64_t capture = 0; // one number per Promise made in one boot
+  uint64_t capture = 0;  // one number per Promise made in one boot
   uint64_t boot = 0;
   uint32_t chunk = 0;
   bool last = true;
@@ -66,17 +66,17 @@ struct FetchReply {
 // ---- BILL (phase 2) ----
 struct Accept {
   Ballot ballot;
-  Slot base;     // base_b: first slot this ballot proposes
-  Slot first;    // slot of entries[0]
-  Slot decided;  // Laws so far
+  Slot base;                   // base_b: first slot this ballot proposes
+  Slot first;                  // slot of entries[0]
+  Slot decided;                // Laws so far
   std::vector<Entry> entries;  // empty: probe, answered with the present position
 };
 // Cumulative: everything base..upto is accepted at `ballot` (or a durable Law) and durable.
 struct Accepted {
   Ballot ballot;
   Slot upto;
-  Slot decided;  // the sender's
-  Slot wanted;   // != 0: a gap; next slot the acceptor can take at this ballot
+  Slot decided;         // the sender's
+  Slot wanted;          // != 0: a gap; next slot the acceptor can take at this ballot
   bool behind = false;  // the gap lies below `base`: needs Chosen or a snapshot first
 };
 enum class NackReason : uint8_t { promised_higher, sealed, below_epoch_base, wrong_epoch, leased };
@@ -100,7 +100,7 @@ struct Chosen {
   uint32_t epoch = 0;
   Slot first;
   std::vector<Entry> entries;
-  Slot decided;         // the sender's
+  Slot decided;            // the sender's
   Digest128 chain_before;  // chain(first - 1)
 };
 
@@ -135,10 +135,10 @@ struct ConfirmReply {
 
 // ---- failure detection and quorum-connected election (own connection) ----
 struct BeatView {
-  Ballot leader;   // ballot the sender follows; none = no leader
+  Ballot leader;  // ballot the sender follows; none = no leader
   bool happy = false;
   Slot decided;
-  Slot upto;       // durable, never counts towards a quorum
+  Slot upto;  // durable, never counts towards a quorum
   bool disk_ok = true;
   bool voter = true;
   uint64_t boot = 0;
@@ -165,7 +165,7 @@ struct SnapshotOffer {
   Slot index;
   Digest128 chain;
   uint64_t size_bytes = 0;
-  Digest128 digest;     // of the file
+  Digest128 digest;  // of the file
 };
 struct SnapshotRequest {
   Slot index;
@@ -179,9 +179,9 @@ struct SnapshotChunk {
   std::shared_ptr<const std::string> bytes;
 };
 
-using Message = std::variant<Prepare, Promise, Fetch, FetchReply, Accept, Accepted, Nack, Law, Learn, Chosen, Forward,
-                             ForwardReply, ReadIndex, ReadIndexReply, Confirm, ConfirmReply, Beat, BeatReply,
-                             TransferNow, StopHint, SnapshotOffer, SnapshotRequest, SnapshotChunk>;
+using Message = std::variant<Prepare, Promise, Fetch, FetchReply, Accept, Accepted, Nack, Law, Learn, Chosen,
+                             Forward, ForwardReply, ReadIndex, ReadIndexReply, Confirm, ConfirmReply, Beat,
+                             BeatReply, TransferNow, StopHint, SnapshotOffer, SnapshotRequest, SnapshotChunk>;
 
 // What every frame carries besides the message; any mismatch is dropped by the receiver (protocol 2.2).
 struct Envelope {

@@ -9,7 +9,8 @@ namespace decree {
 struct Options {
   // A beat round starts every so many ticks (--heartbeat-interval 100 ms).
   uint32_t beat_ticks = 10;
-  // A peer that answered no beat for so long is silent (--election-timeout 1000 ms is the upper end of take-over).
+  // A peer that answered no beat for so long is silent (--election-timeout 1000 ms is the upper end of
+  // take-over).
   uint32_t suspicion_ticks = 40;
   // An Election without a result for so long starts over with a new round.
   uint32_t election_retry_ticks = 30;
@@ -20,14 +21,15 @@ struct Options {
   // A leader whose oldest Bill makes no progress for so long is unhappy (protocol 2.12).
   uint32_t stalled_bill_ticks = 100;
 
-  uint32_t accept_entries_max = 2048;          // entries in one Accept
-  uint32_t accept_bytes_max = 4u << 20;        // payload bytes in one Accept
-  uint32_t inflight_bytes_max = 16u << 20;     // unacknowledged payload bytes per peer
-  uint32_t proposals_queued_max = 20000;       // beyond: definitely_not, "too many requests"
+  uint32_t accept_entries_max = 2048;       // entries in one Accept
+  uint32_t accept_bytes_max = 4u << 20;     // payload bytes in one Accept
+  uint32_t inflight_bytes_max = 16u << 20;  // unacknowledged payload bytes per peer
+  uint32_t proposals_queued_max = 20000;    // beyond: definitely_not, "too many requests"
   uint64_t proposals_queued_bytes_max = 64u << 20;
-  uint32_t promise_runs_max = 512;             // runs in one Promise chunk
+  uint32_t promise_runs_max = 512;  // runs in one Promise chunk
   uint32_t reads_queued_max = 100000;
-  uint64_t cached_log_bytes_max = 64u << 20;   // decided entries kept in memory for catch-up; older ones are read from disk
+  uint64_t cached_log_bytes_max =
+      64u << 20;  // decided entries kept in memory for catch-up; older ones are read from disk
   uint64_t cached_log_entries_min = 64;
 
   uint16_t priority = 0;

@@ -41,14 +41,16 @@ struct AcceptRecord {
   friend bool operator==(const AcceptRecord&, const AcceptRecord&) = default;
 };
 
-// Entries known chosen, learned from a peer (Law). Ballots are kept where known: a Law's record survives as a Law (attack A14).
+// Entries known chosen, learned from a peer (Law). Ballots are kept where known: a Law's record survives as a
+// Law (attack A14).
 struct LawRecord {
   Slot first;
   std::vector<Entry> entries;
   friend bool operator==(const LawRecord&, const LawRecord&) = default;
 };
 
-// Lazily written hint: everything up to here is decided. Never needed for safety, saves catch-up after restart.
+// Lazily written hint: everything up to here is decided. Never needed for safety, saves catch-up after
+// restart.
 struct DecidedRecord {
   Slot upto;
   friend bool operator==(const DecidedRecord&, const DecidedRecord&) = default;
@@ -61,7 +63,8 @@ struct SnapshotRecord {
   friend bool operator==(const SnapshotRecord&, const SnapshotRecord&) = default;
 };
 
-using Record = std::variant<PromiseRecord, EpochRecord, AcceptRecord, LawRecord, DecidedRecord, SnapshotRecord>;
+using Record =
+    std::variant<PromiseRecord, EpochRecord, AcceptRecord, LawRecord, DecidedRecord, SnapshotRecord>;
 
 struct PersistedRecord {
   LogToken token;
@@ -71,14 +74,14 @@ struct PersistedRecord {
 // What a restart finds: log replayed in order, later records win, slots <= snapshot_index dropped.
 struct RecoveredState {
   Identity identity;
-  uint64_t boot = 0;     // this start's number, already durable
-  Ballot promised;       // max of superblock and every accepted ballot
+  uint64_t boot = 0;  // this start's number, already durable
+  Ballot promised;    // max of superblock and every accepted ballot
   Membership membership;
   bool has_membership = false;  // false: fresh directory, genesis not written yet
   Ballot initial_ballot;
-  Slot snapshot_index;   // 0 = none
+  Slot snapshot_index;  // 0 = none
   Digest128 snapshot_chain;
-  Slot decided_hint;     // >= snapshot_index
+  Slot decided_hint;                       // >= snapshot_index
   std::map<Slot, AcceptedEntry> accepted;  // > snapshot_index
 };
 

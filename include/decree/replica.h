@@ -1,7 +1,8 @@
 // The replica: one member's part of the protocol, without clock, thread, socket or file.
 //
 // Deterministic: the same recovered state, options and inputs give the same effects, byte for byte.
-// Not thread-safe; one thread owns it. docs/protocol.md tells the protocol, src/paxos/replica.cc is its table of contents.
+// Not thread-safe; one thread owns it. docs/protocol.md tells the protocol, src/paxos/replica.cc is its table
+// of contents.
 #pragma once
 
 #include <memory>
@@ -18,23 +19,24 @@ enum class Role : uint8_t { follower, candidate, leader };
 struct ReplicaStatus {
   Role role = Role::follower;
   Ballot promised;
-  Ballot leader;        // ballot followed or led; none = no leader known
-  Slot decided;         // c
-  Slot applied;         // handed out in Effects::decided
+  Ballot leader;  // ballot followed or led; none = no leader known
+  Slot decided;   // c
+  Slot applied;   // handed out in Effects::decided
   Slot last_accepted;
   Slot snapshot_index;
-  Slot log_first;       // oldest slot held in memory
-  Digest128 chain;      // chain(applied)
+  Slot log_first;   // oldest slot held in memory
+  Digest128 chain;  // chain(applied)
   uint64_t term = 0;
-  uint64_t elections = 0;      // started here
-  uint64_t leader_changes = 0; // seen here
+  uint64_t elections = 0;       // started here
+  uint64_t leader_changes = 0;  // seen here
   size_t proposals_pending = 0;
-  bool ready = false;   // caught up once since the start: may answer serializable reads (attack A10)
+  bool ready = false;  // caught up once since the start: may answer serializable reads (attack A10)
 };
 
 class Replica {
  public:
-  // A fresh directory: `recovered.has_membership` false and `genesis` given; the genesis record leaves with the first step.
+  // A fresh directory: `recovered.has_membership` false and `genesis` given; the genesis record leaves with
+  // the first step.
   Replica(RecoveredState recovered, const Membership& genesis, const Options& options);
   ~Replica();
   Replica(Replica&&) noexcept;

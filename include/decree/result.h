@@ -10,16 +10,16 @@
 namespace decree {
 
 enum class ErrorCode : unsigned char {
-  io,            // the operating system said no; the message names the call and the file
-  no_space,      // disk full
-  corrupt,       // bytes are not what was written; the message names file and offset
-  format,        // a newer or foreign format
-  identity,      // data of another cluster or member
-  permission,    // missing rights
-  locked,        // another process holds it
+  io,          // the operating system said no; the message names the call and the file
+  no_space,    // disk full
+  corrupt,     // bytes are not what was written; the message names file and offset
+  format,      // a newer or foreign format
+  identity,    // data of another cluster or member
+  permission,  // missing rights
+  locked,      // another process holds it
   not_found,
-  invalid,       // bad input from outside
-  unavailable,   // try again later
+  invalid,      // bad input from outside
+  unavailable,  // try again later
   too_large,
 };
 
@@ -32,8 +32,10 @@ struct Error {
 template <class T>
 class [[nodiscard]] Result {
  public:
-  Result(T value) : state_(std::in_place_index<0>, std::move(value)) {}      // NOLINT(google-explicit-constructor)
-  Result(Error error) : state_(std::in_place_index<1>, std::move(error)) {}  // NOLINT(google-explicit-constructor)
+  Result(T value)
+      : state_(std::in_place_index<0>, std::move(value)) {}  // NOLINT(google-explicit-constructor)
+  Result(Error error)
+      : state_(std::in_place_index<1>, std::move(error)) {}  // NOLINT(google-explicit-constructor)
   bool ok() const { return state_.index() == 0; }
   explicit operator bool() const { return ok(); }
   T& value() & {

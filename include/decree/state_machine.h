@@ -12,8 +12,8 @@ namespace decree {
 
 struct ApplyContext {
   Slot slot;
-  uint64_t term = 0;       // monotone over slots; etcd's raft_term
-  bool wants_reply = false; // a client of this member waits for the answer; else build none
+  uint64_t term = 0;         // monotone over slots; etcd's raft_term
+  bool wants_reply = false;  // a client of this member waits for the answer; else build none
 };
 
 // Answer to the client. `code` is 0 for success, else the embedder's (the server uses gRPC's numbers).
@@ -23,8 +23,8 @@ struct Reply {
   std::string body;
 };
 
-// Produces a snapshot in slices between turns. The state it describes is that of the moment of begin_snapshot(),
-// whatever is applied meanwhile.
+// Produces a snapshot in slices between turns. The state it describes is that of the moment of
+// begin_snapshot(), whatever is applied meanwhile.
 class SnapshotSource {
  public:
   virtual ~SnapshotSource() = default;
@@ -45,7 +45,8 @@ class SnapshotSink {
 class StateMachine {
  public:
   virtual ~StateMachine() = default;
-  // Must depend on nothing but the state and the command. Never fails: a command that cannot be done is a Reply with a code.
+  // Must depend on nothing but the state and the command. Never fails: a command that cannot be done is a
+  // Reply with a code.
   virtual Reply apply(const ApplyContext& context, std::string_view command) = 0;
   // Incremental digest of everything applied; equal on equal histories.
   virtual Digest128 digest() const = 0;

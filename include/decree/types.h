@@ -23,11 +23,13 @@ struct StrongId {
   constexpr auto operator<=>(const StrongId&) const = default;
 };
 
-using NodeId = StrongId<struct NodeIdTag, uint32_t>;            // short node number, given once, never reused; 0 = nobody
+using NodeId =
+    StrongId<struct NodeIdTag, uint32_t>;  // short node number, given once, never reused; 0 = nobody
 using Incarnation = StrongId<struct IncarnationTag, uint64_t>;  // random, new with every new disk
 using ClusterId = StrongId<struct ClusterIdTag, uint64_t>;
-using Tick = StrongId<struct TickTag, uint64_t>;                // logical time, handed in by the host
-using LogToken = StrongId<struct LogTokenTag, uint64_t>;        // names a record handed out for persisting; monotone within one boot
+using Tick = StrongId<struct TickTag, uint64_t>;  // logical time, handed in by the host
+using LogToken = StrongId<struct LogTokenTag,
+                          uint64_t>;  // names a record handed out for persisting; monotone within one boot
 
 // Position in the replicated log. The first slot ever used is 1; 0 means "none".
 struct Slot : StrongId<struct SlotTag, uint64_t> {
@@ -68,7 +70,8 @@ struct Digest128 {
 };
 
 // Next link of the chain over slots: chain(s) = mix(chain(s-1), s, digest of the entry at s).
-// Non-linear, so that neighbouring entries cannot cancel out. Not cryptographic: the members trust one another.
+// Non-linear, so that neighbouring entries cannot cancel out. Not cryptographic: the members trust one
+// another.
 Digest128 chain_link(Digest128 previous, Slot slot, Digest128 entry);
 
 // Names a client's proposal. Never reused: `boot` counts the starts of the node on its disk.

@@ -9,7 +9,8 @@ Membership make_membership(std::vector<Member> members, uint32_t epoch, Slot bas
   m.epoch = epoch;
   m.base = base;
   m.members = std::move(members);
-  std::sort(m.members.begin(), m.members.end(), [](const Member& a, const Member& b) { return a.node < b.node; });
+  std::sort(m.members.begin(), m.members.end(),
+            [](const Member& a, const Member& b) { return a.node < b.node; });
   m.election_quorum = m.voter_count() / 2 + 1;
   m.bill_quorum = m.election_quorum;
   return m;
@@ -19,7 +20,8 @@ std::string membership_problem(const Membership& m) {
   std::set<NodeId> nodes;
   for (const Member& member : m.members) {
     if (member.node == NodeId(0)) return "a member has node number 0, which means nobody";
-    if (!nodes.insert(member.node).second) return "node " + std::to_string(member.node.value) + " is listed twice";
+    if (!nodes.insert(member.node).second)
+      return "node " + std::to_string(member.node.value) + " is listed twice";
   }
   const uint32_t n = m.voter_count();
   if (n == 0) return "there is no voter";

@@ -20,7 +20,8 @@ struct Layer {
   std::set<std::string> externals;  // libraries named in EXTERNAL
 };
 
-// Files below `folder` whose name ends in one of `endings`, sorted by path. Build output and hidden folders are left out.
+// Files below `folder` whose name ends in one of `endings`, sorted by path. Build output and hidden folders
+// are left out.
 std::vector<SourceFile> read_files(const std::string& folder, const std::vector<std::string>& endings);
 SourceFile read_file(const std::string& path);
 bool exists(const std::string& path);
@@ -30,7 +31,8 @@ std::map<std::string, Layer> read_layer_table();
 // The layer itself and everything it links, directly or not.
 std::set<std::string> reachable_layers(const std::map<std::string, Layer>& table, const std::string& name);
 
-// Text between the quotes or angle brackets of an #include line, with the opening character in front; else "".
+// Text between the quotes or angle brackets of an #include line, with the opening character in front; else
+// "".
 std::string included_name(const std::string& line);
 bool starts_with(const std::string& text, const std::string& prefix);
 bool ends_with(const std::string& text, const std::string& ending);

@@ -60,6 +60,7 @@ struct DecidedRecord {
 struct SnapshotRecord {
   Slot index;
   Digest128 chain;  // chain(index)
+  uint64_t term = 0;  // highest barrier's term at index
   friend bool operator==(const SnapshotRecord&, const SnapshotRecord&) = default;
 };
 
@@ -81,6 +82,7 @@ struct RecoveredState {
   Ballot initial_ballot;
   Slot snapshot_index;  // 0 = none
   Digest128 snapshot_chain;
+  uint64_t snapshot_term = 0;
   Slot decided_hint;                       // >= snapshot_index
   std::map<Slot, AcceptedEntry> accepted;  // > snapshot_index
 };

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 #include <functional>
 #include <memory>
 
@@ -15,6 +16,7 @@ using SteadyTime = std::chrono::steady_clock::time_point;
 class EventLoop {
  public:
   EventLoop();
+  // Closes every connection that is still open, without calling its handler.
   ~EventLoop();
   EventLoop(const EventLoop&) = delete;
   EventLoop& operator=(const EventLoop&) = delete;
@@ -28,9 +30,17 @@ class EventLoop {
   void post(std::function<void()> work);
   void wake();
 
-  // Runs `work` once at `when`; returns an id for cancel(). Loop thread only.
+  // Runs `work` once at `when`; returns an id (never 0) for cancel(). Loop thread only.
   uint64_t at(SteadyTime when, std::function<void()> work);
   void cancel(uint64_t timer);
+
+  // Bytes read from and written to all sockets of this loop, and how many are open.
+  struct Counters {
+    uint64_t bytes_received = 0;
+    uint64_t bytes_sent = 0;
+    uint64_t connections_open = 0;
+  };
+  Counters counters() const;
 
   struct Impl;
   Impl& impl() { return *impl_; }

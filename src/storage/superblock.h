@@ -1,0 +1,73 @@
+// The few facts that must never be read back older than they were acknowledged: identity, boot counter, epoch,
+// promise, and which log segments exist.
+//
+// Four copies in four blocks of one file. An update goes to one pair, is synced, then to the other pair and is synced:
+// whatever crash or damage of up to three copies happens, the newest valid copy is at least the last acknowledged one.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "decree/record.h"
+#include "decree/result.h"
+#include "storage/file_system.h"
+
+namespace decree::storage {
+
+struct SuperblockState {
+  uint64_t sequence = 0;  // raised by every update
+  Identity identity;
+  uint64_t boot = 0;
+  uint32_t epoch = 0;
+  Ballot promised;
+  uint64_t first_segment = 1;    // older segment files are leftovers of a truncation
+  uint64_t active_segment = 0;   // newest segment that may hold batches; its file is durable BEFORE it is named here
+  uint64_t synced_through = 0;   // last batch known synced when this was written
+  Slot truncated_upto;           // a snapshot at or above this must exist
+  friend bool operator==(const SuperblockState&, const SuperblockState&) = default;
+};
+
+constexpr uint32_t kSuperblockFormat = 1;
+constexpr size_t kSuperblockCopies = 4;
+constexpr size_t kSuperblockBlockBytes = 4096;
+
+std::string encode_superblock(const SuperblockState& state);
+enum class SuperblockVerdict : uint8_t { valid, damaged, newer_format };
+SuperblockVerdict decode_superblock(std::string_view block, SuperblockState* out);
+
+class Superblock {
+ public:
+  // Writes all copies to a temporary name, syncs, renames, syncs the directory.
+  static Result<void> create(FileSystem& files, const std::string& path, const SuperblockState& state);
+  // `notes` gets a sentence per damaged copy. Does not write.
+  static Result<std::unique_ptr<Superblock>> open(FileSystem& files, const std::string& path,
+                                                  std::vector<std::string>* notes);
+
+  SuperblockState state() const;
+
+  // Changes the state by `edit(SuperblockState&)` and makes it durable. Thread-safe. After an error the object is poisoned.
+  template <class Edit>
+  Result<void> update(const Edit& edit) {
+    std::lock_guard lock(mutex_);
+    SuperblockState next = state_;
+    edit(next);
+    return store(next);
+  }
+
+ private:
+  Superblock(std::unique_ptr<File> file, SuperblockState state, size_t first_pair)
+      : file_(std::move(file)), state_(state), first_pair_(first_pair) {}
+  Result<void> store(SuperblockState next);
+
+  std::unique_ptr<File> file_;
+  mutable std::mutex mutex_;
+  SuperblockState state_;
+  size_t first_pair_;  // the pair whose loss in a torn write would not lose state_
+  bool poisoned_ = false;
+};
+
+}  // namespace decree::storage

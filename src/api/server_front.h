@@ -1,0 +1,73 @@
+// Everything between the client port and consensus: the etcd v3 services, /health, /version, /metrics.
+//
+// The host constructs one, calls listen() when the member may answer, tick() about every 10 ms, slice() once per
+// turn, and flushes the loop. All on the loop's thread.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "api/metrics.h"
+#include "decree/consensus.h"
+#include "decree/result.h"
+#include "http/limits.h"
+#include "net/event_loop.h"
+#include "net/tcp.h"
+
+namespace decree::kv {
+class Store;
+}
+
+namespace decree::api {
+
+enum class AutoCompaction : uint8_t { off, periodic, revision };
+
+struct FrontOptions {
+  std::vector<net::HostPort> listen;                  // --listen-client-urls
+  std::vector<net::HostPort> listen_metrics;          // --listen-metrics-urls: HTTP only
+  std::vector<std::string> advertise_client_urls;     // own, until the cluster tells (PeerStatus::client_urls)
+  size_t request_bytes_max = 1572864;                 // --max-request-bytes, on the log entry
+  uint32_t txn_ops_max = 128;                         // --max-txn-ops
+  std::chrono::milliseconds request_timeout{7000};    // 5 s + 2 x election timeout
+  AutoCompaction auto_compaction = AutoCompaction::off;
+  std::chrono::seconds compaction_period{0};          // periodic: keep so much history
+  int64_t compaction_revisions = 0;                   // revision: keep so many revisions
+  size_t calls_in_flight_max = 20000;                 // proposals and reads parked here
+  size_t big_ranges_running_max = 4;                  // further ones wait
+  http::Limits limits;
+};
+
+class ServerFront {
+ public:
+  using Log = std::function<void(const std::string& sentence)>;
+  // Becomes the sink of `consensus`. `store` is the machine that consensus applies to.
+  ServerFront(net::EventLoop& loop, Consensus& consensus, kv::Store& store, FrontOptions options, Log log);
+  ~ServerFront();
+
+  // Error: a sentence that names the address.
+  Result<void> listen();
+  std::vector<uint16_t> ports() const;  // of options.listen, in order
+
+  // Deadlines, auto-compaction.
+  void tick(net::SteadyTime now);
+  // Works on answers that take long (big ranges, hashes) for at most `budget`; true when there is more to do,
+  // the next wait should then return at once.
+  bool slice(std::chrono::nanoseconds budget);
+
+  Metrics& metrics();
+
+  // Clients are told to go elsewhere, calls in flight may finish. Then close().
+  void shut_down();
+  bool drained() const;
+  void close();
+
+  struct Impl;
+
+ private:
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace decree::api

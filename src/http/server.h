@@ -1,0 +1,175 @@
+// The client port: one listener for gRPC over HTTP/2 and for HTTP/1.1, told apart by the first bytes.
+//
+// A call is named by a CallId (place in a table and generation), never by a pointer: services answer
+// later, or not at all when the client has gone; an answer to a call that is over is dropped. Everything
+// runs on the loop's thread. Frames of all answers are made once per turn, in EventLoop::flush().
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "decree/result.h"
+#include "http/grpc_framing.h"
+#include "http/limits.h"
+#include "net/tcp.h"
+
+namespace decree::http {
+
+struct CallId {
+  uint32_t index = 0;
+  uint32_t generation = 0;  // 0: no call
+  friend bool operator==(const CallId&, const CallId&) = default;
+};
+
+// Serves the methods it was registered for. `method` is the number given at registration.
+class GrpcService {
+ public:
+  virtual ~GrpcService() = default;
+  // A whole unary request. Answer now or later with Server::reply() or fail(). `message` is valid during the call only.
+  virtual void on_unary(CallId call, uint32_t method, std::string_view message) = 0;
+  // Streaming methods: every message of the client, then its half-close. Answer with send() and finish().
+  virtual void on_message(CallId /*call*/, uint32_t /*method*/, std::string_view /*message*/) {}
+  virtual void on_half_closed(CallId /*call*/, uint32_t /*method*/) {}
+  // The client or its connection went away before the answer; the id is already void.
+  virtual void on_cancelled(CallId /*call*/, uint32_t /*method*/) {}
+  // A streaming call's unsent output fell to zero after send() had left some waiting.
+  virtual void on_writable(CallId /*call*/, uint32_t /*method*/) {}
+};
+
+struct HttpRequest {
+  std::string_view method;
+  std::string_view path;   // without the query
+  std::string_view query;  // without '?'
+  std::string_view body;
+};
+
+struct HttpAnswer {
+  int status = 200;
+  std::string content_type = "text/plain; charset=utf-8";
+  std::string body;
+  std::string allow;  // for 405
+};
+
+// Serves one path over HTTP/1.1, or plain HTTP/2. Answer now or later with Server::answer().
+class HttpHandler {
+ public:
+  virtual ~HttpHandler() = default;
+  virtual void on_request(CallId call, const HttpRequest& request) = 0;
+  virtual void on_cancelled(CallId /*call*/) {}
+};
+
+// One gRPC method and what was counted on it.
+struct GrpcRoute {
+  std::string path;  // "/etcdserverpb.KV/Put"
+  bool streaming = false;
+  GrpcService* service = nullptr;
+  uint32_t method = 0;
+  uint64_t started = 0;
+  std::array<uint64_t, grpc_codes> handled{};
+};
+
+struct ServerCounters {
+  uint64_t connections_accepted = 0;
+  uint64_t connections_refused = 0;   // over a limit
+  uint64_t connections_dropped = 0;   // closed by us: bad bytes, floods, deadlines
+  uint64_t connections_open = 0;
+  uint64_t calls_open = 0;
+  uint64_t calls_refused = 0;         // over a limit
+  uint64_t bytes_held = 0;            // requests and answers in memory
+  uint64_t http1_requests = 0;
+};
+
+struct Call;
+class Session;
+class ClientConnection;
+
+class Server {
+ public:
+  // `log` gets a sentence per connection that we had to close or refuse; at most about one a second.
+  using Log = std::function<void(const std::string& sentence)>;
+  Server(net::EventLoop& loop, const Limits& limits, Log log);
+  ~Server();
+  Server(const Server&) = delete;
+  Server& operator=(const Server&) = delete;
+
+  // Before listen(). Services and handlers must outlive the server.
+  void add_unary(std::string path, GrpcService* service, uint32_t method);
+  void add_streaming(std::string path, GrpcService* service, uint32_t method);
+  void add_http(std::string path, HttpHandler* handler);
+
+  // May be called for several addresses. Returns the port (useful for port 0).
+  Result<uint16_t> listen(const net::HostPort& address);
+  // Serves a connection made elsewhere (tests, fuzzing).
+  void adopt(std::shared_ptr<net::Connection> connection);
+
+  // ---- answering; void ids are ignored ----
+  bool open(CallId call) const;
+  void reply(CallId call, std::string message);                        // unary, OK
+  void fail(CallId call, GrpcCode code, std::string_view text);        // unary and streaming
+  void send(CallId call, std::string message);                         // streaming
+  void finish(CallId call, GrpcCode code, std::string_view text = {}); // streaming
+  void answer(CallId call, HttpAnswer answer);                         // HttpHandler
+  size_t unsent_bytes(CallId call) const;
+
+  // ---- what the client said; empty when void ----
+  // time_point::max(): no deadline.
+  net::SteadyTime deadline(CallId call) const;
+  // First value of that name, lower case.
+  std::string_view metadata(CallId call, std::string_view name) const;
+  std::string remote_address(CallId call) const;
+
+  // ---- life ----
+  // Stops accepting, tells clients to go elsewhere (GOAWAY), lets calls in flight finish.
+  void shut_down();
+  bool drained() const { return connections_.empty(); }
+  void close_all(const std::string& reason);
+
+  ServerCounters counters() const;
+  const std::vector<std::unique_ptr<GrpcRoute>>& routes() const;
+  const Limits& limits() const { return limits_; }
+
+ private:
+  friend class ClientConnection;
+  friend class Http2Session;
+  friend class Http1Session;
+  struct Tables;
+
+  void add_route(std::string path, GrpcService* service, uint32_t method, bool streaming);
+  void accept(std::shared_ptr<net::Connection> connection);
+  void forget(ClientConnection* connection);
+  void sweep();
+  void complain(const std::string& sentence);
+
+  // For sessions.
+  GrpcRoute* find_route(std::string_view path);
+  HttpHandler* find_http(std::string_view path);
+  Call* open_call(Session* session);
+  Call* find(CallId call) const;
+  // The call is over for the client. Tells the service if it has not answered; frees the place.
+  void close_call(Call* call);
+  // True while new calls may be taken.
+  bool has_room() const { return bytes_held_ <= limits_.total_bytes_max; }
+  void hold(Call* call, size_t bytes);
+  void release(Call* call, size_t bytes);
+  void dispatch_http(Call* call, const HttpRequest& request);
+
+  net::EventLoop& loop_;
+  Limits limits_;
+  Log log_;
+  std::unique_ptr<Tables> tables_;
+  std::vector<std::unique_ptr<net::Listener>> listeners_;
+  std::vector<std::unique_ptr<ClientConnection>> connections_;
+  ServerCounters counters_;
+  size_t bytes_held_ = 0;
+  uint64_t sweep_timer_ = 0;
+  net::SteadyTime last_complaint_{};
+  uint64_t complaints_swallowed_ = 0;
+  bool shutting_down_ = false;
+};
+
+}  // namespace decree::http

@@ -146,6 +146,8 @@ class Node : public Consensus {
   std::optional<Tick> tick_;
   std::deque<Input> clients_;     // Propose, Read, TransferLeadership, Retire
   uint64_t peers_bytes_ = 0;
+  uint64_t peers_taken_ = 0;      // messages stepped since the start
+  uint64_t tick_after_ = 0;       // tick_ is judged once peers_taken_ got here: what waited before it was read
   uint64_t clients_bytes_ = 0;
 
   Effects effects_;

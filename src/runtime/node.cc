@@ -1,0 +1,415 @@
+#include "runtime/node.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "runtime/digest.h"
+#include "runtime/snapshot_taker.h"
+#include "runtime/snapshot_transfer.h"
+
+namespace decree::runtime {
+namespace {
+
+constexpr uint32_t kItemsPerTimeCheck = 32;
+
+uint64_t record_weight_bytes(const Record& record) {
+  constexpr uint64_t kBase = 64;
+  uint64_t sum = kBase;
+  if (const auto* accept = std::get_if<AcceptRecord>(&record))
+    for (const Entry& e : accept->entries) sum += e.weight_bytes();
+  if (const auto* law = std::get_if<LawRecord>(&record))
+    for (const Entry& e : law->entries) sum += e.weight_bytes();
+  return sum;
+}
+
+uint64_t input_weight_bytes(const Input& input) {
+  const auto* propose = std::get_if<Propose>(&input);
+  return propose != nullptr ? propose->entry.weight_bytes() : 64;
+}
+
+}  // namespace
+
+Node::Node(Host& host, Replica replica, StateMachine& machine, SnapshotStore& store, NodeOptions options,
+           NodeObserver* observer)
+    : host_(host),
+      replica_(std::move(replica)),
+      machine_(machine),
+      store_(store),
+      options_(std::move(options)),
+      observer_(observer),
+      applied_(options_.applied),
+      chain_(options_.chain),
+      term_(options_.term) {
+  taker_ = std::make_unique<SnapshotTaker>(*this);
+  transfer_ = std::make_unique<SnapshotTransfer>(*this);
+  if (options_.snapshot) taker_->on_snapshot(options_.snapshot->manifest.index, options_.snapshot->size_bytes);
+}
+
+Node::~Node() = default;
+
+// ---- inputs ----
+
+void Node::on_message(NodeId from, Message message) {
+  if (failure_) return;
+  if (!accepts_from_peer(message)) return;
+  if (const auto* offer = std::get_if<SnapshotOffer>(&message)) return transfer_->on_offer(from, *offer);
+  if (const auto* request = std::get_if<SnapshotRequest>(&message)) return transfer_->on_request(from, *request);
+  if (const auto* chunk = std::get_if<SnapshotChunk>(&message)) return transfer_->on_chunk(from, *chunk);
+  peers_bytes_ += message_weight_bytes(message);
+  peers_.push_back(Received{from, std::move(message)});
+}
+
+// Peers' messages may be lost, so whatever would grow memory without bound is dropped: retransmission brings it back.
+bool Node::accepts_from_peer(const Message& message) {
+  if (peers_bytes_ > options_.peers_queued_bytes_max) {
+    ++counters_.frames_dropped;
+    return false;
+  }
+  const bool adds_records = std::holds_alternative<Accept>(message) || std::holds_alternative<Chosen>(message);
+  if (adds_records && unsent_bytes_ + inflight_bytes_ > options_.unsynced_bytes_max) {
+    ++counters_.frames_dropped;
+    return false;
+  }
+  if (!digests_hold(message)) {
+    ++counters_.frames_dropped;
+    ++counters_.digest_mismatches;
+    note(Severity::error, "entry digest mismatch", std::string("message=") + message_name(message));
+    return false;
+  }
+  return true;
+}
+
+void Node::on_peer_link(NodeId peer, bool up) {
+  links_up_[peer] = up;
+  links_.push_back(PeerLink{peer, up});
+}
+
+void Node::on_tick(Tick now) {
+  if (!tick_) tick_after_ = peers_taken_ + peers_.size();
+  tick_ = now;
+}
+
+void Node::on_persisted(LogToken upto) { first_.emplace_back(Persisted{upto}); }
+
+void Node::on_log_error(const Error& error) { fail(error); }
+
+void Node::on_disk_health(bool ok) {
+  if (ok == disk_ok_) return;
+  disk_ok_ = ok;
+  note(ok ? Severity::info : Severity::error, ok ? "disk has space again" : "disk full",
+       ok ? "writes are taken again" : "new writes are refused and this member does not vote until space is freed; reads go on");
+  first_.emplace_back(DiskHealth{ok});
+}
+
+void Node::retire() { clients_.emplace_back(Retire{}); }
+
+void Node::transfer_leadership(NodeId to) {
+  clients_.emplace_back(TransferLeadership{to});
+  host_.wake();
+}
+
+uint64_t Node::propose(std::string command) {
+  const uint64_t seq = next_seq_++;
+  const bool full = clients_.size() >= options_.clients_queued_max || clients_bytes_ >= options_.clients_queued_bytes_max ||
+                    unsent_bytes_ + inflight_bytes_ >= options_.unsynced_bytes_max;
+  if (full || failure_ || !disk_ok_) {
+    ++counters_.refused;
+    refused_.push_back(seq);
+  } else {
+    ++counters_.proposals;
+    const RequestId id{options_.identity.node, options_.boot, seq};
+    clients_.emplace_back(Propose{make_command(id, std::move(command))});
+    clients_bytes_ += input_weight_bytes(clients_.back());
+  }
+  host_.wake();
+  return seq;
+}
+
+uint64_t Node::read() {
+  const uint64_t seq = next_seq_++;
+  if (failure_ || clients_.size() >= 2ull * options_.clients_queued_max)
+    reads_waiting_.insert(reads_waiting_.begin(), ReadReady{seq, false, Slot(0)});
+  else
+    clients_.emplace_back(Read{seq});
+  host_.wake();
+  return seq;
+}
+
+// ---- the turn ----
+
+bool Node::turn() {
+  if (failure_) return false;
+  ++counters_.turns;
+  step_inputs();                   // Persisted, peers, ticks, clients
+  replica_.end_turn(effects_);     // one batch of everything proposed
+  send(effects_.send_now);         // promises nothing
+  persist(effects_.persist);       // asynchronous; completion is on_persisted()
+  send(effects_.released);         // what Persisted has made true
+  apply_decided();                 // decided and durable here: state machine, then replies
+  answer_reads();                  // reads whose slot is applied
+  answer_outcomes();               // definitely not, unknown
+  run_jobs(effects_.jobs);         // catch-up, snapshots, truncation
+  taker_->maybe_start(false);
+  const bool sliced = taker_->slice();
+  const bool restored = transfer_->slice();
+  background_left_ = machine_.background_slice() || sliced || restored;
+  effects_.clear();
+  return !failure_ && has_work();
+}
+
+bool Node::has_work() const {
+  return background_left_ || !first_.empty() || !peers_.empty() || !links_.empty() || tick_ || !clients_.empty() ||
+         !decided_.empty() || !refused_.empty();
+}
+
+void Node::step(const Input& input) {
+  ++counters_.inputs;
+  replica_.step(input, effects_);
+}
+
+void Node::step_inputs() {
+  // What belongs to the disk comes first and whole: it is bounded by what was handed out.
+  std::vector<Input> first;
+  first.swap(first_);
+  for (const Input& input : first) {
+    if (const auto* persisted = std::get_if<Persisted>(&input); persisted != nullptr && batch_in_flight_ &&
+                                                               persisted->upto >= batch_token_) {
+      batch_in_flight_ = false;
+      inflight_bytes_ = 0;
+    }
+    step(input);
+  }
+  uint32_t budget = options_.inputs_per_turn_max;
+  uint32_t until_check = kItemsPerTimeCheck;
+  const auto spent = [&] {
+    if (budget == 0) return true;
+    --budget;
+    if (--until_check > 0) return false;
+    until_check = kItemsPerTimeCheck;
+    return host_.turn_spent();
+  };
+  while (!peers_.empty() && !spent()) {
+    const uint64_t weight = message_weight_bytes(peers_.front().message);
+    peers_bytes_ -= std::min(weight, peers_bytes_);
+    const Input input(std::move(peers_.front()));
+    peers_.pop_front();
+    ++peers_taken_;
+    step(input);
+  }
+  std::vector<PeerLink> links;
+  links.swap(links_);
+  for (const PeerLink& link : links) step(link);
+  // A timer is judged only when every frame that was there before it has been read.
+  if (tick_ && peers_taken_ >= tick_after_) {
+    now_ = *tick_;
+    tick_.reset();
+    step(Ticked{now_});
+    transfer_->on_tick();
+  }
+  // Peers come first, but never starve the clients.
+  uint32_t at_least = kItemsPerTimeCheck;
+  while (!clients_.empty() && (at_least > 0 || !spent())) {
+    if (at_least > 0) --at_least;
+    clients_bytes_ -= std::min(input_weight_bytes(clients_.front()), clients_bytes_);
+    const Input input(std::move(clients_.front()));
+    clients_.pop_front();
+    step(input);
+  }
+}
+
+void Node::send(std::vector<Outgoing>& messages) {
+  for (Outgoing& out : messages) host_.send(out.to, std::move(out.message));
+  messages.clear();
+}
+
+void Node::persist(std::vector<PersistedRecord>& records) {
+  for (PersistedRecord& record : records) {
+    unsent_bytes_ += record_weight_bytes(record.record);
+    unsent_records_.push_back(std::move(record));
+  }
+  records.clear();
+  // One batch on its way at a time: what queues up meanwhile is the next batch, with one sync.
+  if (batch_in_flight_ || unsent_records_.empty()) return;
+  batch_in_flight_ = true;
+  batch_token_ = unsent_records_.back().token;
+  inflight_bytes_ = unsent_bytes_;
+  unsent_bytes_ = 0;
+  ++counters_.batches;
+  std::vector<PersistedRecord> batch;
+  batch.swap(unsent_records_);
+  host_.commit(std::move(batch));
+}
+
+void Node::apply_decided() {
+  for (DecidedEntry& decided : effects_.decided) decided_.push_back(std::move(decided));
+  effects_.decided.clear();
+  uint32_t budget = options_.applies_per_turn_max;
+  uint32_t until_check = kItemsPerTimeCheck;
+  while (!decided_.empty() && budget-- > 0) {
+    if (--until_check == 0) {
+      until_check = kItemsPerTimeCheck;
+      if (host_.turn_spent()) break;
+    }
+    const DecidedEntry decided = std::move(decided_.front());
+    decided_.pop_front();
+    if (decided.slot <= applied_) continue;  // a snapshot overtook it
+    DECREE_CHECK(decided.slot == applied_.next(), "decided entries leave the replica in order, without gaps");
+    applied_ = decided.slot;
+    chain_ = chain_link(chain_, decided.slot, decided.entry.digest);
+    term_ = decided.term;
+    ++counters_.applied_entries;
+    taker_->on_applied(decided.entry);
+    if (decided.entry.kind != EntryKind::command) continue;
+    const RequestId& id = decided.entry.id;
+    const bool ours = sink_ != nullptr && id.node == options_.identity.node && id.boot == options_.boot;
+    Reply reply = machine_.apply(ApplyContext{decided.slot, decided.term, ours}, decided.entry.bytes());
+    if (ours) sink_->on_applied(id.seq, std::move(reply));
+  }
+}
+
+void Node::answer_reads() {
+  for (const ReadReady& ready : effects_.reads) {
+    // Nearly always at the end: read indexes grow.
+    const auto at = std::upper_bound(
+        reads_waiting_.begin(), reads_waiting_.end(), ready,
+        [](const ReadReady& a, const ReadReady& b) { return (a.ok ? a.index : Slot(0)) < (b.ok ? b.index : Slot(0)); });
+    reads_waiting_.insert(at, ready);
+  }
+  effects_.reads.clear();
+  size_t served = 0;
+  while (served < reads_waiting_.size()) {
+    const ReadReady& ready = reads_waiting_[served];
+    if (ready.ok && ready.index > applied_) break;
+    ++served;
+  }
+  if (served == 0) return;
+  // The sink may ask for the next read from inside; take ours out first.
+  const std::vector<ReadReady> ready(reads_waiting_.begin(), reads_waiting_.begin() + static_cast<ptrdiff_t>(served));
+  reads_waiting_.erase(reads_waiting_.begin(), reads_waiting_.begin() + static_cast<ptrdiff_t>(served));
+  if (sink_ == nullptr) return;
+  for (const ReadReady& r : ready) sink_->on_read(r.seq, r.ok);
+}
+
+void Node::answer_outcomes() {
+  std::vector<uint64_t> refused;
+  refused.swap(refused_);
+  if (sink_ != nullptr)
+    for (const uint64_t seq : refused) sink_->on_outcome(seq, Outcome::definitely_not);
+  for (const OutcomeNotice& notice : effects_.outcomes) {
+    if (notice.id.node != options_.identity.node || notice.id.boot != options_.boot) continue;
+    if (sink_ != nullptr && notice.outcome != Outcome::chosen) sink_->on_outcome(notice.id.seq, notice.outcome);
+  }
+  effects_.outcomes.clear();
+}
+
+// ---- jobs ----
+
+void Node::run_jobs(std::vector<Job>& jobs) {
+  for (const Job& job : jobs) {
+    if (const auto* log = std::get_if<SendLogJob>(&job)) send_log(*log);
+    if (const auto* snapshot = std::get_if<SendSnapshotJob>(&job)) transfer_->offer(snapshot->to);
+    if (const auto* cut = std::get_if<TruncateLogJob>(&job)) truncate(cut->upto);
+    if (const auto* changed = std::get_if<LeadershipChanged>(&job)) {
+      if (changed->ballot.is_none())
+        note(Severity::warn, "no leader", "");
+      else
+        note(Severity::info, changed->is_self ? "leading" : "following",
+             "leader=" + std::to_string(changed->ballot.node.value) + " round=" + std::to_string(changed->ballot.round) +
+                 " applied=" + std::to_string(applied_.value));
+    }
+  }
+  jobs.clear();
+}
+
+void Node::send_log(const SendLogJob& job) {
+  bool& in_flight = log_reads_[job.to];
+  if (in_flight) return;
+  in_flight = true;
+  host_.read_log(job.slots, options_.log_read_bytes, [this, job](Result<std::vector<Entry>> read) {
+    log_reads_[job.to] = false;
+    LogRead result{job.to, job.slots.first, {}, read.ok()};
+    if (read)
+      result.entries = std::move(read).value();
+    else
+      note(Severity::info, "log does not reach back far enough for a peer",
+           "peer=" + std::to_string(job.to.value) + " slot=" + std::to_string(job.slots.first.value) + " cause=\"" +
+               read.error().message + "\"");
+    first_.emplace_back(std::move(result));
+    host_.wake();
+  });
+}
+
+void Node::truncate(Slot upto) {
+  // A peer that is reading a snapshot needs the log from there on afterwards.
+  const std::vector<Slot> pinned = transfer_->pinned();
+  for (const Slot slot : pinned) upto = std::min(upto, slot);
+  host_.truncate_log(upto);
+  const Slot newest = options_.snapshot ? options_.snapshot->manifest.index : Slot(0);
+  host_.run([&store = store_, newest, pinned] { (void)store.prune(newest, pinned).ok(); }, [] {});
+}
+
+void Node::on_snapshot_taken(const StoredSnapshot& stored) {
+  ++counters_.snapshots_taken;
+  options_.snapshot = stored;
+  note(Severity::info, "snapshot taken",
+       "slot=" + std::to_string(stored.manifest.index.value) + " bytes=" + std::to_string(stored.size_bytes));
+  transfer_->on_snapshot(stored);
+  first_.emplace_back(SnapshotTaken{stored.manifest.index});
+  host_.wake();
+}
+
+void Node::on_snapshot_installed(const StoredSnapshot& stored) {
+  const SnapshotManifest& manifest = stored.manifest;
+  ++counters_.snapshots_installed;
+  options_.snapshot = stored;
+  applied_ = manifest.index;
+  chain_ = manifest.chain;
+  term_ = manifest.term;
+  note(Severity::info, "snapshot installed",
+       "slot=" + std::to_string(manifest.index.value) + " bytes=" + std::to_string(stored.size_bytes));
+  taker_->cancel();  // it would be older than this one
+  taker_->on_snapshot(manifest.index, stored.size_bytes);
+  transfer_->on_snapshot(stored);
+  first_.emplace_back(SnapshotInstalled{manifest.index, manifest.chain, manifest.membership, manifest.term});
+  host_.wake();
+}
+
+void Node::fail(const Error& error) {
+  if (failure_) return;
+  failure_ = error;
+  note(Severity::error, "member stopped", "cause=\"" + error.message + "\"");
+}
+
+void Node::note(Severity severity, const char* event, const std::string& detail) const {
+  if (observer_ != nullptr) observer_->on_event(severity, event, detail);
+}
+
+// ---- status ----
+
+ConsensusStatus Node::status() const {
+  ConsensusStatus status;
+  status.replica = replica_.status();
+  status.replica.applied = applied_;
+  status.replica.chain = chain_;
+  status.identity = options_.identity;
+  status.disk_full = !disk_ok_;
+  status.log_bytes = host_.log_bytes();
+  for (const Member& member : replica_.membership().members) {
+    PeerStatus peer;
+    peer.member = member;
+    peer.connected = member.node == options_.identity.node || is_peer_connected(member.node);
+    if (!status.replica.leader.is_none() && status.replica.leader.node == member.node)
+      status.leader_member_id = member.member_id;
+    status.members.push_back(std::move(peer));
+  }
+  return status;
+}
+
+bool Node::is_peer_connected(NodeId peer) const {
+  const auto it = links_up_.find(peer);
+  return it != links_up_.end() && it->second;
+}
+
+bool Node::transfer_active() const { return transfer_->active(); }
+
+}  // namespace decree::runtime

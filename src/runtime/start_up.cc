@@ -52,6 +52,7 @@ Result<std::optional<StoredSnapshot>> restore_newest(SnapshotStore& store, State
   if (manifest.index > recovered.snapshot_index) {
     recovered.snapshot_index = manifest.index;
     recovered.snapshot_chain = manifest.chain;
+    recovered.snapshot_term = manifest.term;
     recovered.accepted.erase(recovered.accepted.begin(), recovered.accepted.upper_bound(manifest.index));
     if (!recovered.has_membership || recovered.membership.epoch < manifest.membership.epoch) {
       recovered.membership = manifest.membership;

@@ -149,7 +149,13 @@ struct Encoder {
     p->set_decided(m.decided.value);
     put(m.chain_before, p->mutable_chain_before());
   }
-  void operator()(const Forward& m) const { put_all(m.entries, to.mutable_forward()->mutable_entries()); }
+  void operator()(const Forward& m) const {
+    auto* p = to.mutable_forward();
+    put(m.ballot, p->mutable_ballot());
+    p->set_boot(m.boot);
+    p->set_batch(m.batch);
+    put_all(m.entries, p->mutable_entries());
+  }
   void operator()(const ForwardReply& m) const {
     auto* p = to.mutable_forward_reply();
     for (const RequestId& id : m.ids) put(id, p->add_ids());
@@ -403,7 +409,11 @@ bool decode_body(Decoder& d, const wire::PeerMessage& from, Message* out) {
       return true;
     case Case::kLearn: *out = Learn{Slot(from.learn().first())}; return true;
     case Case::kChosen: *out = decode(d, from.chosen()); return true;
-    case Case::kForward: *out = Forward{d.entries(from.forward().entries())}; return true;
+    case Case::kForward: {
+      const auto& m = from.forward();
+      *out = Forward{d.ballot(m.ballot()), m.boot(), m.batch(), d.entries(m.entries())};
+      return true;
+    }
     case Case::kForwardReply: *out = decode(d, from.forward_reply()); return true;
     case Case::kReadIndex: *out = ReadIndex{from.read_index().boot(), from.read_index().seq()}; return true;
     case Case::kReadIndexReply: {

@@ -1,0 +1,247 @@
+// ELECTION: phase 1 for all slots at once (protocol 2.5; mission rows M11, M12).
+#include "decree/check.h"
+#include "paxos/replica_impl.h"
+
+namespace decree {
+
+void Replica::Impl::start_election() {
+  DECREE_CHECK(role != Role::leader, "a leader does not run against itself");
+  ++elections;
+  role = Role::candidate;
+  if (!leader.is_none()) follow(Ballot{});
+  ballot = Ballot{membership.epoch, std::max(round_seen, acceptor.promised().round) + 1, options.priority, self};
+  promises.clear();
+  fetched.clear();
+  asked_from = acceptor.decided().next();
+  election_progress = now;
+  beat_soon = true;
+  raise_promise(ballot);
+  // Not before the own promise is durable: the ballot must not be used again after a crash (attack A1).
+  for (const Peer& p : peers)
+    if (p.voter) send_when_durable(p.node, Prepare{ballot, asked_from});
+  on_prepare(self, Prepare{ballot, asked_from});
+}
+
+void Replica::Impl::on_prepare(NodeId from, const Prepare& m) {
+  if (!epoch_matches(from, m.ballot)) return;
+  if (m.ballot < acceptor.promised()) {
+    send(from, Nack{m.ballot, acceptor.promised(), NackReason::promised_higher});
+    return;
+  }
+  if (from != self) {
+    if (m.ballot.node != from) return;  // I2: only the owner of a ballot asks for votes
+    if (m.ballot > acceptor.promised()) {
+      step_down(m.ballot);
+      if (!leader.is_none()) follow(Ballot{});
+      raise_promise(m.ballot);
+      quiet_until = Tick(std::max(quiet_until.value, now.value + options.election_retry_ticks));
+    } else if (leader == m.ballot) {
+      return;  // a late copy: its sender leads already
+    }
+  }
+  // The report is taken from memory at this moment, and leaves when everything in it is durable (attack A13).
+  Promise promise;
+  promise.ballot = m.ballot;
+  promise.decided = acceptor.decided();
+  promise.snapshot_index = acceptor.snapshot_index();
+  promise.capture = ++capture_counter;
+  promise.boot = boot;
+  const std::vector<PromiseRun> runs = acceptor.runs_above_decided();
+  size_t done = 0;
+  do {
+    const size_t n = std::min<size_t>(runs.size() - done, options.promise_runs_max);
+    promise.runs.assign(runs.begin() + static_cast<ptrdiff_t>(done), runs.begin() + static_cast<ptrdiff_t>(done + n));
+    done += n;
+    promise.last = done == runs.size();
+    send_when_durable(from, promise);
+    ++promise.chunk;
+  } while (!promise.last);
+}
+
+void Replica::Impl::on_promise(NodeId from, const Promise& m) {
+  if (role != Role::candidate || m.ballot != ballot || !membership.is_voter(from)) return;
+  if (!m.unknown.empty()) return;  // uncertain knowledge is no vote
+  PartialPromise& partial = promises[from];
+  if (partial.whole) return;
+  if (m.chunk == 0) {
+    partial = PartialPromise{};
+    partial.capture = m.capture;
+    partial.boot = m.boot;
+    partial.report = PromiseReport{from, m.decided, m.snapshot_index, {}};
+  }
+  // All chunks of one capture, in order (attack A16); anything else is forgotten and asked again.
+  if (partial.capture != m.capture || partial.boot != m.boot || partial.chunks != m.chunk) return;
+  ++partial.chunks;
+  partial.report.runs.insert(partial.report.runs.end(), m.runs.begin(), m.runs.end());
+  partial.whole = m.last;
+  election_progress = now;
+  if (partial.whole) advance_election();
+}
+
+// With a quorum of promises: know all Laws, fetch the values that bind, lead.
+void Replica::Impl::advance_election() {
+  if (role != Role::candidate) return;
+  std::vector<PromiseReport> quorum;
+  for (const auto& [node, partial] : promises)
+    if (partial.whole) quorum.push_back(partial.report);
+  if (quorum.size() < membership.election_quorum) return;
+  const Slot base = choose_base(quorum, acceptor.decided(), asked_from, membership.base);
+  if (acceptor.decided() < base.prev()) {
+    for (const PromiseReport& report : quorum)
+      if (std::max(report.decided, report.snapshot_index) == base.prev()) want_laws(base.prev(), report.from);
+    return;
+  }
+  const std::vector<SlotPick> picks = choose_values(quorum, base);
+  if (!fetch_missing(picks)) return;
+  const auto value_at = [this](const SlotPick& pick) -> const Entry* {
+    const paxos::LogSlot* own = acceptor.log().find(pick.slot);
+    if (own != nullptr && (pick.law ? own->law : own->ballot == pick.ballot)) return &own->entry;
+    const auto it = fetched.find(pick.slot);
+    return it == fetched.end() ? nullptr : &it->second.accepted.entry;
+  };
+  become_leader(base, bind_values(picks, acceptor.decided_term(), value_at));
+}
+
+bool Replica::Impl::fetch_missing(const std::vector<SlotPick>& picks) {
+  std::map<NodeId, std::vector<FetchItem>> wanted;
+  for (const SlotPick& pick : picks) {
+    if (pick.holder == NodeId(0)) continue;
+    const paxos::LogSlot* own = acceptor.log().find(pick.slot);
+    if (own != nullptr && (pick.law ? own->law : own->ballot == pick.ballot)) continue;
+    const auto it = fetched.find(pick.slot);
+    if (it != fetched.end()) {
+      // A holder that meanwhile knows the slot chosen answers with the Law, which is the same value or outranks it.
+      const AcceptedEntry& got = it->second.accepted;
+      if (got.law || (!pick.law && got.ballot == pick.ballot)) continue;
+    }
+    DECREE_CHECK(pick.holder != self, "what this member reported it still holds");
+    std::vector<FetchItem>& items = wanted[pick.holder];
+    if (!items.empty() && items.back().slots.end == pick.slot && items.back().ballot == pick.ballot && items.back().law == pick.law) {
+      items.back().slots.end = pick.slot.next();
+    } else {
+      items.push_back(FetchItem{pick.ballot, pick.law, SlotRange{pick.slot, pick.slot.next()}});
+    }
+  }
+  for (auto& [node, items] : wanted) send(node, Fetch{ballot, std::move(items)});
+  return wanted.empty();
+}
+
+void Replica::Impl::on_fetch(NodeId from, const Fetch& m) {
+  FetchReply reply;
+  reply.ballot = m.ballot;
+  uint64_t bytes = 0;
+  for (const FetchItem& item : m.items) {
+    const Slot end = std::min(item.slots.end, acceptor.log().end());
+    for (Slot s = std::max(item.slots.first, acceptor.log().first()); s < end && bytes < options.accept_bytes_max; s = s.next()) {
+      const paxos::LogSlot* slot = acceptor.log().find(s);
+      if (slot == nullptr) continue;
+      const bool law = slot->law || s <= acceptor.decided();
+      if (!law && (item.law || slot->ballot != item.ballot)) continue;
+      reply.entries.push_back(FetchedEntry{s, AcceptedEntry{slot->ballot, law, slot->entry}});
+      bytes += slot->entry.weight_bytes();
+    }
+  }
+  if (!reply.entries.empty()) send(from, std::move(reply));
+}
+
+void Replica::Impl::on_fetch_reply(NodeId, const FetchReply& m) {
+  if (role != Role::candidate || m.ballot != ballot) return;
+  for (const FetchedEntry& entry : m.entries) {
+    FetchedEntry& kept = fetched[entry.slot];
+    if (!kept.accepted.law) kept = entry;
+  }
+  election_progress = now;
+  advance_election();
+}
+
+void Replica::Impl::become_leader(Slot base, std::vector<Entry> values) {
+  role = Role::leader;
+  draining = false;
+  duels = 0;
+  forwards_seen.clear();
+  bills.clear();
+  bills_bytes = 0;
+  led = ballot;
+  follow(ballot);
+  for (Peer& p : peers) {
+    p.flow = Peer::Flow::stream;
+    p.match = Slot(0);
+    p.next = base;
+    p.inflight.clear();
+    p.inflight_bytes = 0;
+    p.last_heard = now;
+    p.told_decided = Slot(0);
+  }
+  bill_progress = now;
+  const bool sealed = !values.empty() && values.back().kind == EntryKind::stop_sign;
+  acceptor.enter_ballot(ballot, base);
+  if (!sealed) {
+    Entry barrier;
+    barrier.kind = EntryKind::barrier;
+    barrier.id = RequestId{self, boot, 0};
+    barrier.payload = std::make_shared<const std::string>(encode_barrier(ballot));
+    barrier.digest = chain_link(Digest128{ballot.term(), ballot.priority}, Slot(self.value), Digest128{boot, 3});
+    values.push_back(std::move(barrier));
+  }
+  append_bill(std::move(values));
+  barrier_slot = acceptor.last();
+  promises.clear();
+  fetched.clear();
+}
+
+void Replica::Impl::step_down(Ballot higher) {
+  round_seen = std::max(round_seen, higher.round);
+  if (role == Role::follower) return;
+  const bool was_leader = role == Role::leader;
+  role = Role::follower;
+  promises.clear();
+  fetched.clear();
+  if (!was_leader) return;
+  draining = false;
+  abandon_read_rounds();
+  if (leader == ballot) follow(Ballot{});
+  // Queued but never proposed: definitely not chosen. Own ones stay queued for the next leader.
+  std::map<NodeId, std::vector<RequestId>> refused;
+  std::deque<Waiting> own;
+  waiting_bytes = 0;
+  for (Waiting& w : waiting) {
+    if (w.entry.id.node == self) {
+      waiting_bytes += w.entry.weight_bytes();
+      own.push_back(std::move(w));
+    } else {
+      refused[w.entry.id.node].push_back(w.entry.id);
+    }
+  }
+  waiting = std::move(own);
+  for (auto& [node, ids] : refused) send(node, ForwardReply{std::move(ids), Outcome::definitely_not});
+}
+
+void Replica::Impl::follow(Ballot b) {
+  if (leader == b) return;
+  leader = b;
+  beat_soon = true;
+  forward_batch = 0;
+  gap_told = Slot(0);
+  learn_outstanding = false;
+  if (!b.is_none()) {
+    ++leader_changes;
+    duels = 0;
+    quiet_until = Tick(std::max(quiet_until.value, now.value + options.election_retry_ticks));
+  }
+  // Reads that were asked elsewhere are asked again, under a new number (etcd#20418).
+  reads_parked.insert(reads_parked.begin(), reads_asked.begin(), reads_asked.end());
+  reads_asked.clear();
+  out->jobs.push_back(LeadershipChanged{b, b.node == self});
+}
+
+void Replica::Impl::on_nack(NodeId, const Nack& m) {
+  if (m.promised.epoch != membership.epoch) return;
+  round_seen = std::max(round_seen, m.promised.round);
+  if (role == Role::follower || m.ballot != ballot || m.promised <= ballot) return;
+  step_down(m.promised);
+  ++duels;
+  const uint64_t span = static_cast<uint64_t>(options.duel_backoff_ticks) << std::min(duels, 5u);
+  quiet_until = Tick(now.value + 1 + prng.below(span));
+}
+
+}  // namespace decree

@@ -1,0 +1,171 @@
+// Who should lead: heartbeat rounds between all members, quorum-connected leadership (protocol 2.12, after
+// Omni-Paxos' BLE). This is liveness only: whatever it decides, the ballots keep the log safe.
+#include "paxos/replica_impl.h"
+
+namespace decree {
+
+namespace {
+constexpr size_t kBeatRoundsKept = 64;
+constexpr uint64_t kDrainingTicksMax = 100;
+}  // namespace
+
+void Replica::Impl::beat_tick() {
+  if (now.value - beat_sent.value >= options.beat_ticks || beat_round == 0) send_beats();
+  if (role == Role::candidate && now.value - election_progress.value >= options.election_retry_ticks) {
+    // No result: a new round later, unless somebody else was faster.
+    role = Role::follower;
+    promises.clear();
+    quiet_until = Tick(now.value + prng.below(options.duel_backoff_ticks + 1));
+  }
+  if (draining && !retired && now.value - draining_since.value >= kDrainingTicksMax) draining = false;
+  consider_takeover();
+}
+
+void Replica::Impl::send_beats() {
+  ++beat_round;
+  beat_sent = now;
+  beat_soon = false;
+  beat_times.emplace_back(beat_round, now);
+  if (beat_times.size() > kBeatRoundsKept) beat_times.pop_front();
+  const BeatView view = own_view();
+  for (const Peer& p : peers)
+    if (p.link_up) send(p.node, Beat{beat_round, view});
+}
+
+BeatView Replica::Impl::own_view() const {
+  BeatView view;
+  view.leader = role == Role::candidate ? Ballot{} : leader;
+  view.happy = happy();
+  view.decided = acceptor.decided();
+  view.upto = acceptor.durable_upto();
+  view.disk_ok = disk_ok;
+  view.voter = membership.is_voter(self);
+  view.boot = boot;
+  return view;
+}
+
+void Replica::Impl::on_beat(NodeId from, const Beat& m) {
+  Peer* p = peer(from);
+  note_view(*p, m.view);
+  send(from, BeatReply{m.round, own_view()});
+  consider_takeover();
+}
+
+void Replica::Impl::on_beat_reply(NodeId from, const BeatReply& m) {
+  Peer* p = peer(from);
+  // Fresh counts from when the question was sent: what waited in a queue meanwhile proves nothing new.
+  for (const auto& [round, sent] : beat_times) {
+    if (round != m.round) continue;
+    p->ever_replied = true;
+    p->last_reply = std::max(p->last_reply, sent);
+  }
+  note_view(*p, m.view);
+  consider_takeover();
+}
+
+void Replica::Impl::note_view(Peer& p, const BeatView& view) {
+  p.view = view;
+  if (view.leader.epoch != membership.epoch) return;
+  round_seen = std::max(round_seen, view.leader.round);
+  if (view.leader.node == p.node && view.leader >= acceptor.promised() && view.leader > leader) {
+    // Follow for forwarding and reads; a mere Beat never raises the promise.
+    step_down(view.leader);
+    follow(view.leader);
+  }
+  if (view.leader == leader && view.leader.node == p.node) on_law(p.node, Law{view.leader, view.decided});
+  if (view.decided > acceptor.decided()) want_laws(view.decided, p.node);
+}
+
+void Replica::Impl::on_peer_link(const PeerLink& link) {
+  Peer* p = peer(link.peer);
+  if (p == nullptr) return;
+  p->link_up = link.up;
+  p->flow = Peer::Flow::probe;
+  p->probe_due = link.up;
+  p->inflight.clear();
+  p->inflight_bytes = 0;
+  beat_soon = true;
+  if (!link.up) {
+    p->ever_replied = false;  // a closed connection is evidence at once
+    if (leader.node == link.peer) {
+      reads_parked.insert(reads_parked.begin(), reads_asked.begin(), reads_asked.end());
+      reads_asked.clear();
+    }
+  }
+  consider_takeover();
+}
+
+bool Replica::Impl::fresh(const Peer& p) const {
+  return p.link_up && p.ever_replied && now.value - p.last_reply.value < options.suspicion_ticks;
+}
+
+bool Replica::Impl::happy() const {
+  if (role == Role::candidate) return false;
+  if (role == Role::leader) {
+    if (!disk_ok || draining || retired) return false;
+    if (!bills.empty() && now.value - bill_progress.value >= options.stalled_bill_ticks) return false;
+    uint32_t with_me = 1;
+    for (const Peer& p : peers)
+      if (p.voter && fresh(p) && p.view.leader <= ballot) ++with_me;
+    return with_me >= membership.bill_quorum;
+  }
+  if (leader.is_none()) return false;
+  for (const Peer& p : peers)
+    if (p.node == leader.node) return fresh(p) && p.view.leader == leader && p.view.happy;
+  return false;
+}
+
+bool Replica::Impl::may_take_over(uint32_t* rank) const {
+  if (role != Role::follower || retired || !disk_ok || now < quiet_until || !membership.is_voter(self)) return false;
+  uint32_t responders = 1;
+  *rank = 0;
+  const Slot own = std::max(acceptor.durable_upto(), acceptor.decided());
+  for (const Peer& p : peers) {
+    if (!p.voter || !fresh(p)) continue;
+    if (p.view.happy) return false;  // it sees a leader that works: stay put, no churn
+    if (!p.view.disk_ok) continue;
+    ++responders;
+    const Slot theirs = std::max(p.view.upto, p.view.decided);
+    if (theirs > own || (theirs == own && p.node < self)) ++*rank;
+  }
+  return responders >= std::max(membership.election_quorum, membership.bill_quorum);
+}
+
+void Replica::Impl::consider_takeover() {
+  if (happy()) {
+    was_happy = true;
+    return;
+  }
+  if (was_happy) {
+    was_happy = false;
+    unhappy_since = now;
+    beat_soon = true;  // neighbours judge by this view
+  }
+  // The freshest goes first, by a delay and never by a veto.
+  uint32_t rank = 0;
+  if (!may_take_over(&rank)) return;
+  const uint64_t waited = now.value - std::max(unhappy_since, quiet_until).value;
+  if (waited >= static_cast<uint64_t>(rank) * options.beat_ticks / 2) start_election();
+}
+
+void Replica::Impl::transfer_leadership(NodeId to) {
+  if (role != Role::leader) return;
+  const Peer* best = nullptr;
+  for (const Peer& p : peers) {
+    if (!p.voter || !fresh(p) || !p.view.disk_ok || (to != NodeId(0) && p.node != to)) continue;
+    if (best == nullptr || p.match > best->match) best = &p;
+  }
+  if (best == nullptr) return;
+  draining = true;
+  draining_since = now;
+  beat_soon = true;
+  send(best->node, TransferNow{ballot});
+}
+
+void Replica::Impl::on_transfer_now(NodeId from, const TransferNow& m) {
+  if (m.ballot.node != from || m.ballot != leader || role != Role::follower) return;
+  if (retired || !disk_ok || !membership.is_voter(self)) return;
+  start_election();
+}
+
+}  // namespace decree

@@ -1,0 +1,217 @@
+// The acceptor's side of BILL, and LAW: learning what was chosen and catching up (protocol 2.5 contiguity,
+// 2.7; mission rows M13, M14, M17).
+#include "decree/check.h"
+#include "paxos/planted_bugs.h"
+#include "paxos/replica_impl.h"
+
+namespace decree {
+
+void Replica::Impl::on_accept(NodeId from, const Accept& m) {
+  if (!epoch_matches(from, m.ballot) || m.ballot.node != from) return;
+  if (m.ballot < acceptor.promised() && !paxos::planted(paxos::PlantedBug::stale_accept)) {
+    send(from, Nack{m.ballot, acceptor.promised(), NackReason::promised_higher});
+    return;
+  }
+  if (m.ballot > acceptor.promised()) {
+    step_down(m.ballot);
+    raise_promise(m.ballot);
+  }
+  if (leader < m.ballot) {
+    step_down(m.ballot);
+    follow(m.ballot);
+  }
+  Acceptor::AcceptResult result = acceptor.accept(m, next_token);
+  switch (result.verdict) {
+    case Acceptor::Verdict::accepted:
+    case Acceptor::Verdict::sealed:
+      if (result.count > 0) {
+        const auto begin = m.entries.begin() + static_cast<ptrdiff_t>(result.first_new - m.first);
+        persist(AcceptRecord{m.ballot, result.first_new, {begin, begin + static_cast<ptrdiff_t>(result.count)}});
+      } else {
+        accepted_due = true;  // a copy or a probe: say again where we stand
+        if (m.entries.empty()) gap_due = true;
+      }
+      break;
+    case Acceptor::Verdict::gap:
+      if (m.entries.empty()) {
+        gap_due = true;
+      } else {
+        note_gap();
+      }
+      break;
+    case Acceptor::Verdict::outranked:
+    case Acceptor::Verdict::wrong_epoch:
+    case Acceptor::Verdict::below_base:
+      send(from, Nack{m.ballot, acceptor.promised(), NackReason::below_epoch_base});
+      return;
+  }
+  acceptor.decide(m.ballot, m.decided);
+  want_laws(m.decided, from);
+  // Below the base nothing comes by itself: those are Laws of earlier ballots.
+  if (acceptor.decided().next() < m.base && acceptor.decided() < m.decided && !learn_outstanding) ask_for_laws();
+}
+
+void Replica::Impl::note_gap() {
+  const Slot wanted = acceptor.next_acceptable();
+  if (wanted == gap_told && now.value - gap_told_at.value < options.retransmit_ticks) return;
+  gap_due = true;
+}
+
+// Once per turn, from durable state only (I10). Never while the promise itself is still on its way to the disk.
+void Replica::Impl::emit_accepted() {
+  const Ballot b = acceptor.bill_ballot();
+  if (is_leader() || b.is_none() || b != leader || b != acceptor.promised()) return;
+  if (!acceptor.promise_durable() && !paxos::planted(paxos::PlantedBug::ack_before_durable)) return;
+  const Slot upto = acceptor.durable_upto();
+  const bool news = b != accepted_told_ballot || upto > accepted_told;
+  if (!news && !accepted_due && !gap_due) return;
+  Accepted accepted;
+  accepted.ballot = b;
+  accepted.upto = upto;
+  accepted.decided = acceptor.decided();
+  if (gap_due) {
+    accepted.wanted = acceptor.next_acceptable();
+    accepted.behind = acceptor.decided().next() < acceptor.bill_base();
+    gap_told = accepted.wanted;
+    gap_told_at = now;
+  }
+  accepted_told = upto;
+  accepted_told_ballot = b;
+  accepted_due = gap_due = false;
+  out->released.push_back(Outgoing{b.node, accepted});
+}
+
+void Replica::Impl::on_law(NodeId from, const Law& m) {
+  if (m.ballot.epoch != membership.epoch || m.ballot < acceptor.promised() || m.ballot.node != from) return;
+  if (leader < m.ballot) {
+    step_down(m.ballot);
+    follow(m.ballot);
+  }
+  // Only what was accepted at exactly this ballot is known to be the leader's value.
+  if (m.ballot == acceptor.bill_ballot()) acceptor.decide(m.ballot, m.decided);
+  want_laws(m.decided, from);
+}
+
+void Replica::Impl::want_laws(Slot elsewhere, NodeId from) {
+  if (elsewhere <= acceptor.decided()) return;
+  if (elsewhere > heard_decided || from == leader.node) {
+    heard_decided = std::max(heard_decided, elsewhere);
+    heard_from = from;
+  }
+  if (role == Role::candidate && !learn_outstanding) ask_for_laws();
+}
+
+void Replica::Impl::ask_for_laws() {
+  learn_outstanding = true;
+  learn_sent = now;
+  send(heard_from, Learn{acceptor.decided().next()});
+}
+
+void Replica::Impl::learner_tick() {
+  if (acceptor.decided() != decided_seen) {
+    decided_seen = acceptor.decided();
+    decided_moved = now;
+  }
+  if (is_leader() || acceptor.decided() >= heard_decided) return;
+  if (now.value - decided_moved.value < options.retransmit_ticks || now.value - learn_sent.value < options.retransmit_ticks) return;
+  ask_for_laws();  // whatever was asked before got lost, or the Laws themselves did
+}
+
+void Replica::Impl::on_learn(NodeId from, const Learn& m) {
+  if (m.first > acceptor.decided() || m.first == Slot(0)) return;
+  const paxos::LogWindow& log = acceptor.log();
+  if (m.first >= log.first()) {
+    std::vector<Entry> entries;
+    uint64_t bytes = 0;
+    for (Slot s = m.first; s <= acceptor.decided() && bytes < options.accept_bytes_max && entries.size() < options.accept_entries_max;
+         s = s.next()) {
+      entries.push_back(log.find(s)->entry);
+      bytes += entries.back().weight_bytes();
+    }
+    send_chosen(from, m.first, std::move(entries));
+  } else if (m.first > acceptor.snapshot_index()) {
+    out->jobs.push_back(SendLogJob{from, SlotRange{m.first, log.first()}});
+  } else {
+    out->jobs.push_back(SendSnapshotJob{from});
+  }
+}
+
+void Replica::Impl::on_log_read(const LogRead& m) {
+  if (!m.ok || m.entries.empty()) {
+    out->jobs.push_back(SendSnapshotJob{m.to});
+    return;
+  }
+  send_chosen(m.to, m.first, m.entries);
+}
+
+void Replica::Impl::send_chosen(NodeId to, Slot first, std::vector<Entry> entries) {
+  Chosen chosen;
+  chosen.epoch = membership.epoch;
+  chosen.first = first;
+  chosen.decided = acceptor.decided();
+  if (const paxos::LogSlot* before = acceptor.log().find(first.prev()); before != nullptr) chosen.chain_before = before->chain;
+  chosen.entries = std::move(entries);
+  send(to, std::move(chosen));
+}
+
+void Replica::Impl::on_chosen(NodeId from, const Chosen& m) {
+  if (m.epoch != membership.epoch || m.first > acceptor.decided().next() || is_leader()) return;
+  if (m.first.prev() == acceptor.decided() && m.chain_before != Digest128{})
+    DECREE_CHECK(m.chain_before == acceptor.decided_chain(), "I8: two members decided different histories");
+  LawRecord record;
+  const auto flush = [&] {
+    if (!record.entries.empty()) persist(std::move(record));
+    record = LawRecord{};
+  };
+  const Slot before = acceptor.decided();
+  for (size_t i = 0; i < m.entries.size(); ++i) {
+    const Slot s = m.first + i;
+    if (s <= acceptor.decided()) continue;
+    if (acceptor.learn(s, m.entries[i], next_token)) {
+      if (record.entries.empty()) record.first = s;
+      record.entries.push_back(m.entries[i]);
+    } else {
+      flush();
+    }
+  }
+  flush();
+  if (acceptor.decided() == before) return;  // a copy
+  learn_outstanding = false;
+  election_progress = now;
+  want_laws(m.decided, from);
+  if (acceptor.decided() < heard_decided) {
+    // Memory stays bounded when the disk is slower than the network: the tick asks again later.
+    if (!learn_outstanding && acceptor.log().bytes() < options.cached_log_bytes_max + options.inflight_bytes_max) ask_for_laws();
+  } else {
+    gap_due = true;  // tells the leader to go on from here
+  }
+  advance_election();
+}
+
+void Replica::Impl::on_snapshot_taken(const SnapshotTaken& m) {
+  if (m.index <= acceptor.snapshot_index()) return;
+  DECREE_CHECK(m.index <= applied, "a snapshot covers applied slots only");
+  acceptor.set_snapshot_index(m.index);
+  snapshot_token = persist(SnapshotRecord{m.index, m.chain, m.term});
+  truncate_upto = m.index;
+}
+
+void Replica::Impl::on_snapshot_installed(const SnapshotInstalled& m) {
+  if (m.index <= applied) return;
+  if (m.index > acceptor.decided()) {
+    acceptor.install_snapshot(m.index, m.chain, m.term);
+  } else {
+    acceptor.set_snapshot_index(m.index);
+  }
+  applied = m.index;
+  applied_term = std::max(applied_term, m.term);
+  snapshot_token = persist(SnapshotRecord{m.index, m.chain, m.term});
+  truncate_upto = m.index;
+  learn_outstanding = false;
+  gap_due = true;
+  election_progress = now;
+  if (acceptor.decided() < heard_decided) ask_for_laws();
+  advance_election();
+}
+
+}  // namespace decree

@@ -1,0 +1,196 @@
+// BILL: phase 2 as the leader does it (protocol 2.6; mission row M13). One batch per turn, pipelined;
+// Accepts leave before the own disk write ends, the own vote counts after it.
+#include "decree/check.h"
+#include "paxos/planted_bugs.h"
+#include "paxos/quorum.h"
+#include "paxos/replica_impl.h"
+
+namespace decree {
+
+void Replica::Impl::append_bill(std::vector<Entry> entries) {
+  Accept accept;
+  accept.ballot = ballot;
+  accept.base = acceptor.bill_base();
+  accept.first = acceptor.next_acceptable();
+  accept.decided = acceptor.decided();
+  accept.entries = std::move(entries);
+  const Acceptor::AcceptResult result = acceptor.accept(accept, next_token);
+  DECREE_CHECK(result.verdict == Acceptor::Verdict::accepted && result.count == accept.entries.size(),
+               "a leader accepts its own Bills until it is outranked");
+  uint64_t bytes = 0;
+  for (const Entry& entry : accept.entries) bytes += entry.weight_bytes();
+  if (bills.empty()) bill_progress = now;
+  bills.push_back(Bill{acceptor.last(), bytes});
+  bills_bytes += bytes;
+  persist(AcceptRecord{ballot, accept.first, std::move(accept.entries)});
+}
+
+void Replica::Impl::propose_queued() {
+  while (!waiting.empty() && bills_bytes < options.inflight_bytes_max) {
+    std::vector<Entry> entries;
+    entries.reserve(std::min<size_t>(waiting.size(), options.accept_entries_max));
+    uint64_t bytes = 0;
+    while (!waiting.empty() && entries.size() < options.accept_entries_max && bytes < options.accept_bytes_max) {
+      Entry& entry = waiting.front().entry;
+      bytes += entry.weight_bytes();
+      if (entry.id.node == self && entry.id.boot == boot) in_doubt.emplace(entry.id, ballot.term());
+      entries.push_back(std::move(entry));
+      waiting.pop_front();
+    }
+    waiting_bytes -= std::min(waiting_bytes, bytes);
+    append_bill(std::move(entries));
+  }
+}
+
+void Replica::Impl::replicate() {
+  for (Peer& p : peers) {
+    if (!p.link_up) continue;
+    if (p.flow == Peer::Flow::stream) send_accepts(p);
+    if (p.flow == Peer::Flow::probe && (p.probe_due || now.value - p.last_probe.value >= options.retransmit_ticks)) send_probe(p);
+    if (p.told_decided < acceptor.decided()) {  // LAW, in the same turn
+      send(p.node, Law{ballot, acceptor.decided()});
+      p.told_decided = acceptor.decided();
+    }
+  }
+}
+
+void Replica::Impl::send_accepts(Peer& p) {
+  const paxos::LogWindow& log = acceptor.log();
+  while (p.next < log.end() && p.inflight_bytes < options.inflight_bytes_max) {
+    if (p.next < log.first()) {  // it learns from the log on disk first
+      p.flow = Peer::Flow::probe;
+      return;
+    }
+    Accept accept;
+    accept.ballot = ballot;
+    accept.base = acceptor.bill_base();
+    accept.first = p.next;
+    accept.decided = acceptor.decided();
+    uint64_t bytes = 0;
+    while (p.next < log.end() && accept.entries.size() < options.accept_entries_max && bytes < options.accept_bytes_max) {
+      const paxos::LogSlot* slot = log.find(p.next);
+      DECREE_CHECK(slot != nullptr, "a leader's log has no holes from its base on");
+      bytes += slot->entry.weight_bytes();
+      accept.entries.push_back(slot->entry);
+      p.next = p.next.next();
+    }
+    if (p.inflight.empty()) p.last_heard = now;
+    p.inflight.emplace_back(p.next.prev(), bytes);
+    p.inflight_bytes += bytes;
+    p.told_decided = accept.decided;
+    send(p.node, std::move(accept));
+  }
+}
+
+void Replica::Impl::send_probe(Peer& p) {
+  p.probe_due = false;
+  p.last_probe = now;
+  p.told_decided = acceptor.decided();
+  send(p.node, Accept{ballot, acceptor.bill_base(), std::max(p.next, acceptor.bill_base()), acceptor.decided(), {}});
+}
+
+void Replica::Impl::on_accepted(NodeId from, const Accepted& m) {
+  if (!is_leader() || m.ballot != ballot) return;
+  Peer& p = *peer(from);
+  p.match = std::max(p.match, std::min(m.upto, last_slot()));
+  p.last_heard = now;
+  while (!p.inflight.empty() && p.inflight.front().first <= p.match) {
+    p.inflight_bytes -= p.inflight.front().second;
+    p.inflight.pop_front();
+  }
+  if (m.wanted != Slot(0)) {
+    // It says where it stands: go on from there, once.
+    p.next = std::max({m.wanted, acceptor.bill_base(), p.match.next()});
+    p.next = std::min(p.next, last_slot().next());
+    p.inflight.clear();
+    p.inflight_bytes = 0;
+    p.flow = p.next < acceptor.log().first() ? Peer::Flow::probe : Peer::Flow::stream;
+    p.last_probe = now;
+  }
+  count_votes();
+}
+
+// The point of no return was the quorum's last sync; here the leader learns of it.
+void Replica::Impl::count_votes() {
+  std::vector<Slot> positions;
+  if (membership.is_voter(self)) positions.push_back(acceptor.durable_upto());
+  for (const Peer& p : peers)
+    if (p.voter) positions.push_back(p.match);
+  const uint32_t quorum = membership.bill_quorum - (paxos::planted(paxos::PlantedBug::small_quorum) ? 1 : 0);
+  const Slot chosen = paxos::quorum_position(positions, quorum);
+  if (chosen <= acceptor.decided()) return;
+  acceptor.decide(ballot, chosen);
+  DECREE_CHECK(acceptor.decided() >= chosen, "a leader holds all it proposed");
+  bill_progress = now;
+  while (!bills.empty() && bills.front().last <= acceptor.decided()) {
+    bills_bytes -= bills.front().bytes;
+    bills.pop_front();
+  }
+}
+
+void Replica::Impl::proposer_tick() {
+  if (!is_leader()) return;
+  for (Peer& p : peers) {
+    const bool unanswered = p.flow == Peer::Flow::stream && p.match.next() < p.next;
+    if (p.link_up && unanswered && now.value - p.last_heard.value >= options.retransmit_ticks) {
+      p.flow = Peer::Flow::probe;
+      p.probe_due = true;
+    }
+  }
+}
+
+NodeId Replica::Impl::leader_to_ask() const {
+  if (leader.is_none() || leader.node == self) return NodeId(0);
+  for (const Peer& p : peers)
+    if (p.node == leader.node && fresh(p)) return p.node;
+  return NodeId(0);
+}
+
+void Replica::Impl::forward_waiting() {
+  const NodeId to = leader_to_ask();
+  if (to == NodeId(0)) return;
+  while (!waiting.empty()) {
+    Forward forward;
+    forward.ballot = leader;
+    forward.boot = boot;
+    forward.batch = ++forward_batch;
+    uint64_t bytes = 0;
+    while (!waiting.empty() && forward.entries.size() < options.accept_entries_max && bytes < options.accept_bytes_max) {
+      Entry& entry = waiting.front().entry;
+      bytes += entry.weight_bytes();
+      in_doubt.emplace(entry.id, leader.term());
+      forward.entries.push_back(std::move(entry));
+      waiting.pop_front();
+    }
+    waiting_bytes -= std::min(waiting_bytes, bytes);
+    send(to, std::move(forward));
+  }
+}
+
+void Replica::Impl::on_forward(NodeId from, const Forward& m) {
+  // A copy of a batch that was taken before must never be answered "definitely not".
+  if (m.ballot.is_none() || m.ballot != led) return;
+  ForwardSeen& seen = forwards_seen[from];
+  if (seen.boot == m.boot && m.batch <= seen.batch) return;
+  if (m.boot < seen.boot) return;
+  seen = ForwardSeen{m.boot, m.batch};
+  std::vector<RequestId> refused;
+  for (const Entry& entry : m.entries) {
+    const bool room = waiting.size() < options.proposals_queued_max && waiting_bytes < options.proposals_queued_bytes_max;
+    if (!is_leader() || ballot != m.ballot || !room || entry.id.node != from || entry.kind != EntryKind::command) {
+      refused.push_back(entry.id);
+      continue;
+    }
+    waiting_bytes += entry.weight_bytes();
+    waiting.push_back(Waiting{entry, now});
+  }
+  if (!refused.empty()) send(from, ForwardReply{std::move(refused), Outcome::definitely_not});
+}
+
+void Replica::Impl::on_forward_reply(NodeId, const ForwardReply& m) {
+  if (m.outcome != Outcome::definitely_not) return;
+  for (const RequestId& id : m.ids)
+    if (in_doubt.erase(id) > 0) outcome(id, Outcome::definitely_not);
+}
+
+}  // namespace decree

@@ -1,0 +1,149 @@
+// Linearizable reads by read-index rounds, from any member (protocol 2.13). A read joins the round that
+// starts after it was asked; the round's number is never used again (etcd#20418).
+#include "decree/check.h"
+#include "paxos/planted_bugs.h"
+#include "paxos/replica_impl.h"
+
+namespace decree {
+
+namespace {
+constexpr uint64_t kReadyProbe = 0;  // the member's own first read: until it succeeded nothing is served (attack A10)
+constexpr uint64_t kReadTicksMax = 500;
+}  // namespace
+
+void Replica::Impl::on_read(uint64_t seq) {
+  DECREE_CHECK(seq != kReadyProbe, "read numbers start at 1");
+  if (reads_waiting.size() + reads_parked.size() >= options.reads_queued_max) {
+    read_ready(seq, false, Slot(0));
+    return;
+  }
+  reads_parked.push_back(LocalRead{seq, now});
+}
+
+void Replica::Impl::read_ready(uint64_t seq, bool ok, Slot index) {
+  if (seq == kReadyProbe) {
+    ready_asked = false;
+    if (ok && !ready) {
+      ready_index = index;
+      ready_index_known = true;
+    }
+    return;
+  }
+  out->reads.push_back(ReadReady{seq, ok, index});
+}
+
+void Replica::Impl::reads_end_turn() {
+  if (!ready && !ready_index_known && !ready_asked && (is_leader() || leader_to_ask() != NodeId(0))) {
+    ready_asked = true;
+    reads_parked.push_back(LocalRead{kReadyProbe, now});
+  }
+  if (is_leader()) {
+    for (const LocalRead& read : reads_parked) reads_waiting.push_back(ReadWaiter{self, boot, read.seq});
+    reads_parked.clear();
+    if (!round_open && !reads_waiting.empty()) start_read_round();
+    return;
+  }
+  const NodeId to = leader_to_ask();
+  if (to == NodeId(0) || reads_parked.empty() || !reads_asked.empty()) return;
+  reads_asked.swap(reads_parked);
+  read_asked_at = now;
+  send(to, ReadIndex{boot, ++read_batch});
+}
+
+void Replica::Impl::start_read_round() {
+  round_open = true;
+  ++read_round;
+  round_sent = now;
+  round_acks.clear();
+  reads_in_round.insert(reads_in_round.end(), reads_waiting.begin(), reads_waiting.end());
+  reads_waiting.clear();
+  // Captured when the round starts. Before the barrier is decided, its slot stands for all that was inherited.
+  round_index = std::max(acceptor.decided(), barrier_slot);
+  for (const Peer& p : peers)
+    if (p.voter && p.link_up) send(p.node, Confirm{ballot, read_round});
+  finish_read_round();
+}
+
+void Replica::Impl::on_confirm(NodeId from, const Confirm& m) {
+  if (m.ballot.epoch != membership.epoch || m.ballot.node != from || acceptor.promised() > m.ballot) return;
+  send(from, ConfirmReply{m.ballot, m.round});
+}
+
+void Replica::Impl::on_confirm_reply(NodeId from, const ConfirmReply& m) {
+  if (!is_leader() || !round_open || m.ballot != ballot || m.round != read_round || !membership.is_voter(from)) return;
+  round_acks.insert(from);
+  finish_read_round();
+}
+
+void Replica::Impl::finish_read_round() {
+  if (acceptor.promised() != ballot) return;
+  // |C| >= N - q1 + 1 meets every Election quorum; q2 is at least that.
+  const bool enough = round_acks.size() + (membership.is_voter(self) ? 1 : 0) >= membership.bill_quorum;
+  if (!enough && !paxos::planted(paxos::PlantedBug::read_without_round)) return;
+  round_open = false;
+  for (const ReadWaiter& waiter : reads_in_round) {
+    if (waiter.from == self) {
+      read_ready(waiter.seq, true, round_index);
+    } else {
+      send(waiter.from, ReadIndexReply{waiter.boot, waiter.seq, true, round_index});
+    }
+  }
+  reads_in_round.clear();
+  // Reads that came during the round wait for the next one; end_turn starts it.
+}
+
+void Replica::Impl::on_read_index(NodeId from, const ReadIndex& m) {
+  if (!is_leader() || reads_waiting.size() >= options.reads_queued_max) {
+    send(from, ReadIndexReply{m.boot, m.seq, false, Slot(0)});
+    return;
+  }
+  reads_waiting.push_back(ReadWaiter{from, m.boot, m.seq});
+}
+
+void Replica::Impl::on_read_index_reply(NodeId, const ReadIndexReply& m) {
+  if (m.boot != boot || m.seq != read_batch || reads_asked.empty()) return;
+  std::vector<LocalRead> asked;
+  asked.swap(reads_asked);
+  if (!m.ok) {
+    reads_parked.insert(reads_parked.begin(), asked.begin(), asked.end());
+    return;
+  }
+  for (const LocalRead& read : asked) read_ready(read.seq, true, m.index);
+}
+
+void Replica::Impl::abandon_read_rounds() {
+  round_open = false;
+  reads_waiting.insert(reads_waiting.begin(), reads_in_round.begin(), reads_in_round.end());
+  reads_in_round.clear();
+  for (const ReadWaiter& waiter : reads_waiting) {
+    if (waiter.from == self) {
+      reads_parked.push_back(LocalRead{waiter.seq, now});
+    } else {
+      send(waiter.from, ReadIndexReply{waiter.boot, waiter.seq, false, Slot(0)});
+    }
+  }
+  reads_waiting.clear();
+}
+
+void Replica::Impl::read_tick() {
+  if (is_leader() && round_open && now.value - round_sent.value >= options.retransmit_ticks) {
+    // A retry is a new round with a new number and a new index.
+    round_open = false;
+    start_read_round();
+  }
+  if (!reads_asked.empty() && now.value - read_asked_at.value >= options.retransmit_ticks) {
+    reads_parked.insert(reads_parked.begin(), reads_asked.begin(), reads_asked.end());
+    reads_asked.clear();
+  }
+  std::vector<LocalRead> kept;
+  for (const LocalRead& read : reads_parked) {
+    if (now.value - read.since.value > kReadTicksMax) {
+      read_ready(read.seq, false, Slot(0));
+    } else {
+      kept.push_back(read);
+    }
+  }
+  reads_parked.swap(kept);
+}
+
+}  // namespace decree

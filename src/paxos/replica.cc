@@ -1,0 +1,298 @@
+// Table of contents of the protocol: step() dispatches every input, on_message() every message.
+#include "decree/replica.h"
+
+#include "decree/check.h"
+#include "paxos/planted_bugs.h"
+#include "paxos/replica_impl.h"
+
+namespace decree {
+
+using paxos::planted;
+using paxos::PlantedBug;
+
+namespace {
+
+// Proposals and reads that nobody could be asked about for so long are given up, in ticks.
+constexpr uint64_t kWaitingTicksMax = 500;
+
+template <class... Ts>
+struct Overloaded : Ts... {
+  using Ts::operator()...;
+};
+template <class... Ts>
+Overloaded(Ts...) -> Overloaded<Ts...>;
+
+}  // namespace
+
+Replica::Impl::Impl(RecoveredState recovered, const Membership& genesis, const Options& opts)
+    : options(opts),
+      identity(recovered.identity),
+      boot(recovered.boot),
+      self(recovered.identity.node),
+      membership(recovered.has_membership ? recovered.membership : genesis),
+      acceptor(recovered, membership),
+      prng(opts.seed ^ (recovered.boot << 20) ^ recovered.identity.node.value),
+      genesis_pending(!recovered.has_membership) {
+  DECREE_CHECK(membership_problem(membership).empty(), "a replica starts with a valid membership");
+  DECREE_CHECK(membership.find(self) != nullptr, "a replica is a member of its own cluster");
+  applied = recovered.snapshot_index;
+  applied_term = recovered.snapshot_term;
+  hinted_decided = recovered.decided_hint;
+  round_seen = acceptor.promised().round;
+  for (const Member& member : membership.members) {
+    if (member.node == self) continue;
+    Peer p;
+    p.node = member.node;
+    p.voter = member.role == MemberRole::voter;
+    peers.push_back(std::move(p));
+  }
+}
+
+Peer* Replica::Impl::peer(NodeId node) {
+  for (Peer& p : peers)
+    if (p.node == node) return &p;
+  return nullptr;
+}
+
+LogToken Replica::Impl::persist(Record record) {
+  const LogToken token = next_token;
+  next_token = LogToken(next_token.value + 1);
+  out->persist.push_back(PersistedRecord{token, std::move(record)});
+  return token;
+}
+
+void Replica::Impl::send_when_durable(NodeId to, Message message) {
+  const LogToken last = LogToken(next_token.value - 1);
+  if (planted(PlantedBug::ack_before_durable) && to != self) {
+    out->released.push_back(Outgoing{to, std::move(message)});
+    return;
+  }
+  if (last <= acceptor.persisted_upto() && to != self) {
+    out->released.push_back(Outgoing{to, std::move(message)});
+    return;
+  }
+  deferred.push_back(Deferred{last, Outgoing{to, std::move(message)}});
+}
+
+void Replica::Impl::raise_promise(Ballot b) {
+  if (acceptor.raise_promise(b, next_token)) persist(PromiseRecord{b});
+  round_seen = std::max(round_seen, b.round);
+}
+
+bool Replica::Impl::epoch_matches(NodeId from, Ballot b) {
+  if (b.epoch == membership.epoch) return true;
+  if (b.epoch < membership.epoch) send(from, Nack{b, acceptor.promised(), NackReason::wrong_epoch});
+  return false;
+}
+
+void Replica::Impl::step(const Input& input, Effects& effects) {
+  out = &effects;
+  if (genesis_pending) {
+    genesis_pending = false;
+    persist(EpochRecord{membership, Ballot{}});
+  }
+  std::visit(Overloaded{
+                 [&](const Received& in) {
+                   if (peer(in.from) != nullptr) on_message(in.from, in.message);
+                 },
+                 [&](const Persisted& in) { on_persisted(in.upto); },
+                 [&](const Ticked& in) { on_tick(in.now); },
+                 [&](const Propose& in) { submit(in.entry); },
+                 [&](const Read& in) { on_read(in.seq); },
+                 [&](const PeerLink& in) { on_peer_link(in); },
+                 [&](const SnapshotTaken& in) { on_snapshot_taken(in); },
+                 [&](const SnapshotInstalled& in) { on_snapshot_installed(in); },
+                 [&](const LogRead& in) { on_log_read(in); },
+                 [&](const DiskHealth& in) { disk_ok = in.ok; },
+                 [&](const TransferLeadership& in) { transfer_leadership(in.to); },
+                 [&](const Retire&) {
+                   retired = true;
+                   transfer_leadership(NodeId(0));
+                 },
+             },
+             input);
+  apply_decided();
+  out = nullptr;
+}
+
+void Replica::Impl::on_message(NodeId from, const Message& message) {
+  std::visit(Overloaded{
+                 [&](const Prepare& m) { on_prepare(from, m); },
+                 [&](const Promise& m) { on_promise(from, m); },
+                 [&](const Fetch& m) { on_fetch(from, m); },
+                 [&](const FetchReply& m) { on_fetch_reply(from, m); },
+                 [&](const Accept& m) { on_accept(from, m); },
+                 [&](const Accepted& m) { on_accepted(from, m); },
+                 [&](const Nack& m) { on_nack(from, m); },
+                 [&](const Law& m) { on_law(from, m); },
+                 [&](const Learn& m) { on_learn(from, m); },
+                 [&](const Chosen& m) { on_chosen(from, m); },
+                 [&](const Forward& m) { on_forward(from, m); },
+                 [&](const ForwardReply& m) { on_forward_reply(from, m); },
+                 [&](const ReadIndex& m) { on_read_index(from, m); },
+                 [&](const ReadIndexReply& m) { on_read_index_reply(from, m); },
+                 [&](const Confirm& m) { on_confirm(from, m); },
+                 [&](const ConfirmReply& m) { on_confirm_reply(from, m); },
+                 [&](const Beat& m) { on_beat(from, m); },
+                 [&](const BeatReply& m) { on_beat_reply(from, m); },
+                 [&](const TransferNow& m) { on_transfer_now(from, m); },
+                 [&](const StopHint&) {},         // epochs do not change yet
+                 [&](const SnapshotOffer&) {},    // the host's business
+                 [&](const SnapshotRequest&) {},
+                 [&](const SnapshotChunk&) {},
+             },
+             message);
+}
+
+void Replica::Impl::on_persisted(LogToken upto) {
+  if (upto <= acceptor.persisted_upto()) return;
+  DECREE_CHECK(upto < next_token, "only records that were handed out can become durable");
+  acceptor.persisted(upto);
+  while (!deferred.empty() && deferred.front().token <= upto) {
+    Outgoing message = std::move(deferred.front().message);
+    deferred.pop_front();
+    if (message.to == self) {
+      on_message(self, message.message);
+    } else {
+      out->released.push_back(std::move(message));
+    }
+  }
+  if (truncate_upto != Slot(0) && snapshot_token <= upto) {
+    out->jobs.push_back(TruncateLogJob{truncate_upto});
+    truncate_upto = Slot(0);
+  }
+  if (is_leader()) count_votes();
+}
+
+void Replica::Impl::on_tick(Tick tick) {
+  if (tick <= now) return;
+  now = tick;
+  beat_tick();
+  proposer_tick();
+  learner_tick();
+  read_tick();
+  expire_waiting();
+  // An idle member writes its decided index down once, so that a restart has little to learn.
+  if (hinted_decided < acceptor.decided() && now.value - hinted_at.value >= 4 * options.beat_ticks) {
+    hinted_decided = acceptor.decided();
+    hinted_at = now;
+    persist(DecidedRecord{hinted_decided});
+  }
+}
+
+// Decided and durable here, in order: attack A10 is why "durable here" is part of it.
+void Replica::Impl::apply_decided() {
+  while (applied < acceptor.decided()) {
+    const Slot s = applied.next();
+    if (!acceptor.slot_durable(s)) break;
+    const paxos::LogSlot* slot = acceptor.log().find(s);
+    DECREE_CHECK(slot != nullptr, "a decided slot is in memory until it was applied");
+    applied = s;
+    const Entry& entry = slot->entry;
+    const uint64_t term = barrier_term(entry);
+    if (entry.kind == EntryKind::command && entry.id.node == self && entry.id.boot == boot) in_doubt.erase(entry.id);
+    out->decided.push_back(DecidedEntry{s, std::max(applied_term, term), entry, slot->chain});
+    if (term > applied_term) {
+      applied_term = term;
+      // Nothing submitted under a lower term and not applied by now can ever be chosen (value_choice.h).
+      std::vector<RequestId> lost;
+      for (const auto& [id, submitted] : in_doubt)
+        if (submitted < term) lost.push_back(id);
+      std::sort(lost.begin(), lost.end());
+      for (const RequestId& id : lost) {
+        in_doubt.erase(id);
+        outcome(id, Outcome::definitely_not);
+      }
+    }
+  }
+  if (!ready && ready_index_known && applied >= ready_index) ready = true;
+}
+
+void Replica::Impl::trim_cache() {
+  const paxos::LogWindow& log = acceptor.log();
+  if (log.bytes() <= options.cached_log_bytes_max || log.size() <= options.cached_log_entries_min) return;
+  uint64_t excess = log.bytes() - options.cached_log_bytes_max;
+  Slot upto = log.first().prev();
+  uint64_t left = log.size();
+  while (excess > 0 && left > options.cached_log_entries_min && upto.next() <= applied) {
+    upto = upto.next();
+    --left;
+    const paxos::LogSlot* slot = log.find(upto);
+    const uint64_t weight = slot != nullptr ? slot->entry.weight_bytes() : 0;
+    excess -= std::min(excess, weight);
+  }
+  if (upto >= log.first()) acceptor.drop_through(upto);
+}
+
+void Replica::Impl::submit(Entry entry) {
+  if (waiting.size() >= options.proposals_queued_max || waiting_bytes >= options.proposals_queued_bytes_max || retired) {
+    outcome(entry.id, Outcome::definitely_not);
+    return;
+  }
+  waiting_bytes += entry.weight_bytes();
+  waiting.push_back(Waiting{std::move(entry), now});
+}
+
+void Replica::Impl::expire_waiting() {
+  while (!waiting.empty() && now.value - waiting.front().since.value > kWaitingTicksMax) {
+    waiting_bytes -= waiting.front().entry.weight_bytes();
+    if (waiting.front().entry.id.node == self) outcome(waiting.front().entry.id, Outcome::definitely_not);
+    waiting.pop_front();
+  }
+}
+
+void Replica::Impl::end_turn(Effects& effects) {
+  out = &effects;
+  if (is_leader()) {
+    propose_queued();
+    replicate();
+  } else {
+    forward_waiting();
+  }
+  emit_accepted();
+  reads_end_turn();
+  if (beat_soon) send_beats();
+  // The hint rides on a write that happens anyway.
+  if (!effects.persist.empty() && hinted_decided < acceptor.decided()) {
+    hinted_decided = acceptor.decided();
+    hinted_at = now;
+    persist(DecidedRecord{hinted_decided});
+  }
+  apply_decided();
+  trim_cache();
+  out = nullptr;
+}
+
+Replica::Replica(RecoveredState recovered, const Membership& genesis, const Options& options)
+    : impl_(std::make_unique<Impl>(std::move(recovered), genesis, options)) {}
+Replica::~Replica() = default;
+Replica::Replica(Replica&&) noexcept = default;
+Replica& Replica::operator=(Replica&&) noexcept = default;
+
+void Replica::step(const Input& input, Effects& effects) { impl_->step(input, effects); }
+void Replica::end_turn(Effects& effects) { impl_->end_turn(effects); }
+const Membership& Replica::membership() const { return impl_->membership; }
+NodeId Replica::self() const { return impl_->self; }
+const Acceptor& Replica::acceptor() const { return impl_->acceptor; }
+
+ReplicaStatus Replica::status() const {
+  const Impl& r = *impl_;
+  ReplicaStatus s;
+  s.role = r.role;
+  s.promised = r.acceptor.promised();
+  s.leader = r.leader;
+  s.decided = r.acceptor.decided();
+  s.applied = r.applied;
+  s.last_accepted = r.acceptor.last();
+  s.snapshot_index = r.acceptor.snapshot_index();
+  s.log_first = r.acceptor.log().first();
+  s.chain = r.acceptor.decided_chain();
+  s.term = r.applied_term;
+  s.elections = r.elections;
+  s.leader_changes = r.leader_changes;
+  s.proposals_pending = r.waiting.size() + r.in_doubt.size();
+  s.ready = r.ready;
+  return s;
+}
+
+}  // namespace decree

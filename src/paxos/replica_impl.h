@@ -1,0 +1,265 @@
+// State of a replica beyond the safety kernel: who leads, what is in flight, who waits for what.
+// Each group of members belongs to the file named above it; other files read it but do not write it.
+#pragma once
+
+#include <deque>
+#include <map>
+#include <set>
+#include <unordered_map>
+#include <vector>
+
+#include "decree/replica.h"
+#include "paxos/acceptor.h"
+#include "paxos/prng.h"
+#include "paxos/value_choice.h"
+
+namespace decree {
+
+// What this member knows of another one.
+struct Peer {
+  NodeId node;
+  bool voter = true;
+  // failure_detector: request/reply only, so a one-way link counts as none (protocol 2.12)
+  bool link_up = false;
+  Tick last_reply;
+  bool ever_replied = false;
+  BeatView view;
+  // proposer: how far this peer followed the present ballot
+  enum class Flow : uint8_t { probe, stream } flow = Flow::probe;
+  Slot match;               // acknowledged durable
+  Slot next;                // next slot to send
+  uint64_t inflight_bytes = 0;
+  std::deque<std::pair<Slot, uint64_t>> inflight;  // (last slot, bytes) of Accepts not yet acknowledged
+  Tick last_heard;          // of Accepted
+  Tick last_probe;
+  bool probe_due = false;
+  Slot told_decided;
+};
+
+struct Replica::Impl {
+  Impl(RecoveredState recovered, const Membership& genesis, const Options& options);
+
+  // ---- replica.cc: dispatch, durability, applying ----
+  void step(const Input& input, Effects& effects);
+  void end_turn(Effects& effects);
+  void on_message(NodeId from, const Message& message);
+  void on_persisted(LogToken upto);
+  void on_tick(Tick now);
+  void apply_decided();
+  void trim_cache();
+  LogToken persist(Record record);
+  void send(NodeId to, Message message) { out->send_now.push_back(Outgoing{to, std::move(message)}); }
+  // Leaves once every record handed out so far is durable. To itself: delivered instead of sent.
+  void send_when_durable(NodeId to, Message message);
+  void raise_promise(Ballot ballot);
+  bool epoch_matches(NodeId from, Ballot ballot);
+  void submit(Entry entry);
+  void outcome(const RequestId& id, Outcome outcome) { out->outcomes.push_back(OutcomeNotice{id, outcome}); }
+  void expire_waiting();
+
+  // ---- election.cc: phase 1 ----
+  void start_election();
+  void on_prepare(NodeId from, const Prepare& m);
+  void on_promise(NodeId from, const Promise& m);
+  void on_fetch(NodeId from, const Fetch& m);
+  void on_fetch_reply(NodeId from, const FetchReply& m);
+  void on_nack(NodeId from, const Nack& m);
+  void advance_election();
+  bool fetch_missing(const std::vector<SlotPick>& picks);
+  void become_leader(Slot base, std::vector<Entry> values);
+  // "Abort everything and move to the higher round" (mission row M11).
+  void step_down(Ballot higher);
+  void follow(Ballot leader);
+
+  // ---- failure_detector.cc: who should lead ----
+  void beat_tick();
+  void send_beats();
+  BeatView own_view() const;
+  void on_beat(NodeId from, const Beat& m);
+  void on_beat_reply(NodeId from, const BeatReply& m);
+  void note_view(Peer& peer, const BeatView& view);
+  void on_peer_link(const PeerLink& link);
+  void on_transfer_now(NodeId from, const TransferNow& m);
+  void transfer_leadership(NodeId to);
+  bool fresh(const Peer& peer) const;
+  bool happy() const;
+  void consider_takeover();
+  bool may_take_over(uint32_t* rank) const;
+
+  // ---- proposer.cc: phase 2 ----
+  void append_bill(std::vector<Entry> entries);
+  void propose_queued();
+  void replicate();
+  void send_accepts(Peer& peer);
+  void send_probe(Peer& peer);
+  void on_accepted(NodeId from, const Accepted& m);
+  void count_votes();
+  void proposer_tick();
+  void on_forward(NodeId from, const Forward& m);
+  void on_forward_reply(NodeId from, const ForwardReply& m);
+  void forward_waiting();
+
+  // ---- learner.cc: acceptor's side of Bill, Law and catch-up ----
+  void on_accept(NodeId from, const Accept& m);
+  void note_gap();
+  void emit_accepted();
+  void on_law(NodeId from, const Law& m);
+  void want_laws(Slot decided_elsewhere, NodeId from);
+  void ask_for_laws();
+  void on_learn(NodeId from, const Learn& m);
+  void on_chosen(NodeId from, const Chosen& m);
+  void on_log_read(const LogRead& m);
+  void send_chosen(NodeId to, Slot first, std::vector<Entry> entries);
+  void on_snapshot_taken(const SnapshotTaken& m);
+  void on_snapshot_installed(const SnapshotInstalled& m);
+  void learner_tick();
+
+  // ---- read.cc: linearizable reads ----
+  void on_read(uint64_t seq);
+  void on_read_index(NodeId from, const ReadIndex& m);
+  void on_read_index_reply(NodeId from, const ReadIndexReply& m);
+  void on_confirm(NodeId from, const Confirm& m);
+  void on_confirm_reply(NodeId from, const ConfirmReply& m);
+  void reads_end_turn();
+  void read_tick();
+  void start_read_round();
+  void finish_read_round();
+  void abandon_read_rounds();
+  void read_ready(uint64_t seq, bool ok, Slot index);
+
+  // ---- common ----
+  Peer* peer(NodeId node);
+  bool is_leader() const { return role == Role::leader; }
+  // A connected leader other than this member, that proposals and reads can be handed to; 0 = none.
+  NodeId leader_to_ask() const;
+  Slot last_slot() const { return acceptor.last(); }
+
+  Options options;
+  Identity identity;
+  uint64_t boot = 0;
+  NodeId self;
+  Membership membership;
+  Acceptor acceptor;
+  paxos::Prng prng;
+  Tick now;
+  Effects* out = nullptr;  // valid inside step() and end_turn()
+
+  // replica.cc
+  LogToken next_token = LogToken(1);
+  struct Deferred {
+    LogToken token;
+    Outgoing message;
+  };
+  std::deque<Deferred> deferred;  // tokens ascending
+  Slot applied;
+  Slot hinted_decided;            // last DecidedRecord
+  Tick hinted_at;
+  uint64_t applied_term = 0;
+  bool genesis_pending = false;
+  LogToken snapshot_token;        // SnapshotRecord whose durability allows truncation
+  Slot truncate_upto;
+  // Requests of this node that are on their way: the ballot under which they were submitted. An entry leaves
+  // when it is applied, or when a barrier of a higher term is (then it is definitely not chosen: docs/protocol.md).
+  std::unordered_map<RequestId, uint64_t, IdHash> in_doubt;
+
+  // election.cc
+  Role role = Role::follower;
+  Ballot leader;                  // ballot followed or led
+  uint32_t round_seen = 0;        // highest round heard of
+  Ballot ballot;                  // own ballot while candidate or leader
+  struct PartialPromise {
+    uint64_t capture = 0;
+    uint64_t boot = 0;
+    uint32_t chunks = 0;
+    bool whole = false;
+    PromiseReport report;
+  };
+  std::map<NodeId, PartialPromise> promises;
+  Slot asked_from;
+  Tick election_progress;         // last time the Election got further
+  std::map<Slot, FetchedEntry> fetched;
+  Tick fetch_sent;
+  uint64_t capture_counter = 0;
+  uint64_t elections = 0;
+  uint64_t leader_changes = 0;
+  uint32_t duels = 0;             // lost in a row
+  Tick quiet_until;               // no own Election before
+
+  // failure_detector.cc
+  std::vector<Peer> peers;        // all members but this one, by node
+  uint64_t beat_round = 0;
+  std::deque<std::pair<uint64_t, Tick>> beat_times;  // when recent rounds were sent
+  Tick draining_since;
+  Tick beat_sent;
+  bool beat_soon = false;
+  bool disk_ok = true;
+  bool draining = false;
+  bool retired = false;
+  Tick unhappy_since;
+  bool was_happy = false;
+
+  // proposer.cc
+  struct Waiting {
+    Entry entry;
+    Tick since;
+  };
+  std::deque<Waiting> waiting;    // not sent anywhere yet: definitely not chosen
+  uint64_t waiting_bytes = 0;
+  struct Bill {
+    Slot last;
+    uint64_t bytes = 0;
+  };
+  std::deque<Bill> bills;         // proposed, not decided
+  uint64_t bills_bytes = 0;
+  Slot barrier_slot;              // top of Election: reads wait for it
+  Tick bill_progress;             // last time the oldest Bill was decided, or there was none
+  uint64_t forward_batch = 0;
+  struct ForwardSeen {
+    uint64_t boot = 0;
+    uint64_t batch = 0;
+  };
+  std::map<NodeId, ForwardSeen> forwards_seen;  // of `ballot`, if this member led it
+  Ballot led;                     // last ballot led in this boot
+
+  // learner.cc
+  bool accepted_due = false;
+  Slot accepted_told;             // last `upto` told to the leader
+  Ballot accepted_told_ballot;
+  bool gap_due = false;
+  Slot gap_told;
+  Tick gap_told_at;
+  Slot heard_decided;             // highest decided index heard of, with whom to ask
+  NodeId heard_from;
+  Tick learn_sent;
+  bool learn_outstanding = false;
+  Slot decided_seen;              // for noticing that the prefix stands still
+  Tick decided_moved;
+
+  // read.cc
+  struct ReadWaiter {
+    NodeId from;                  // self for local reads
+    uint64_t boot = 0;
+    uint64_t seq = 0;
+  };
+  std::vector<ReadWaiter> reads_waiting;   // for the next round (leader)
+  std::vector<ReadWaiter> reads_in_round;
+  uint64_t read_round = 0;
+  bool round_open = false;
+  Tick round_sent;
+  Slot round_index;
+  std::set<NodeId> round_acks;
+  struct LocalRead {
+    uint64_t seq = 0;
+    Tick since;
+  };
+  std::vector<LocalRead> reads_parked;     // waiting for a leader to ask
+  std::vector<LocalRead> reads_asked;      // sent with read_batch
+  uint64_t read_batch = 0;
+  Tick read_asked_at;
+  bool ready = false;
+  bool ready_asked = false;
+  Slot ready_index;
+  bool ready_index_known = false;
+};
+
+}  // namespace decree

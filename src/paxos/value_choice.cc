@@ -1,0 +1,72 @@
+#include "paxos/value_choice.h"
+
+#include <algorithm>
+
+#include "paxos/acceptor.h"
+#include "paxos/planted_bugs.h"
+
+namespace decree {
+
+using paxos::planted;
+using paxos::PlantedBug;
+
+Slot choose_base(std::span<const PromiseReport> quorum, Slot own_decided, Slot asked_from, Slot epoch_base) {
+  Slot below = std::max(own_decided, std::max(asked_from.prev(), epoch_base.prev()));
+  for (const PromiseReport& report : quorum) below = std::max({below, report.decided, report.snapshot_index});
+  return below.next();
+}
+
+namespace {
+
+bool outranks(const PromiseRun& run, const SlotPick& pick) {
+  if (pick.holder == NodeId(0)) return true;
+  if (run.law != pick.law) return run.law;
+  if (planted(PlantedBug::lowest_ballot)) return run.ballot < pick.ballot;
+  return run.ballot > pick.ballot;
+}
+
+}  // namespace
+
+std::vector<SlotPick> choose_values(std::span<const PromiseReport> quorum, Slot base) {
+  Slot end = base;
+  for (const PromiseReport& report : quorum)
+    for (const PromiseRun& run : report.runs) end = std::max(end, run.slots.end);
+  std::vector<SlotPick> picks(end - base);
+  for (size_t i = 0; i < picks.size(); ++i) picks[i].slot = base + i;
+  for (const PromiseReport& report : quorum) {
+    for (const PromiseRun& run : report.runs) {
+      for (Slot s = std::max(run.slots.first, base); s < run.slots.end; s = s.next()) {
+        SlotPick& pick = picks[s - base];
+        if (!outranks(run, pick)) continue;
+        pick.ballot = run.ballot;
+        pick.law = run.law;
+        pick.holder = report.from;
+      }
+    }
+  }
+  return picks;
+}
+
+std::vector<Entry> bind_values(std::span<const SlotPick> picks, uint64_t decided_term,
+                               const std::function<const Entry*(const SlotPick&)>& value_at) {
+  std::vector<Entry> values;
+  size_t bound = 0;  // values up to here were reported; trailing no-ops are dropped
+  uint64_t barrier = decided_term;
+  for (const SlotPick& pick : picks) {
+    const bool void_report = !pick.law && pick.ballot.term() < barrier;
+    if (pick.holder == NodeId(0) || void_report) {
+      values.emplace_back();
+      continue;
+    }
+    const Entry* value = value_at(pick);
+    DECREE_CHECK(value != nullptr, "every picked value was fetched before it is bound");
+    values.push_back(*value);
+    bound = values.size();
+    barrier = std::max(barrier, barrier_term(*value));
+    if (value->kind == EntryKind::stop_sign) break;  // nothing of this epoch lies above
+  }
+  values.resize(bound);
+  return values;
+}
+
+}  // namespace decree

@@ -1,0 +1,248 @@
+// A few replicas under one hand: the test decides what is delivered, lost, made durable, and when.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "decree/replica.h"
+#include "paxos/acceptor.h"
+
+namespace decree::testing {
+
+inline Entry command(uint32_t node, uint64_t seq, const std::string& text, uint64_t boot = 1) {
+  Entry e;
+  e.kind = EntryKind::command;
+  e.id = RequestId{NodeId(node), boot, seq};
+  e.payload = std::make_shared<const std::string>(text);
+  e.digest = chain_link(Digest128{std::hash<std::string>{}(text), seq}, Slot(node), Digest128{boot, 1});
+  return e;
+}
+
+inline Membership members(uint32_t n) {
+  std::vector<Member> list;
+  for (uint32_t i = 1; i <= n; ++i) {
+    Member m;
+    m.node = NodeId(i);
+    m.member_id = i;
+    m.name = "m" + std::to_string(i);
+    list.push_back(m);
+  }
+  return make_membership(list);
+}
+
+// A member's disk as the durability contract sees it: records that were synced, in order.
+struct Disk {
+  std::vector<Record> durable;
+  uint64_t boots = 0;
+
+  RecoveredState recover(NodeId node) {
+    RecoveredState s;
+    s.identity.node = node;
+    s.boot = ++boots;
+    for (const Record& record : durable) {
+      if (const auto* r = std::get_if<PromiseRecord>(&record)) s.promised = std::max(s.promised, r->promised);
+      if (const auto* r = std::get_if<EpochRecord>(&record)) {
+        s.membership = r->membership;
+        s.has_membership = true;
+      }
+      if (const auto* r = std::get_if<AcceptRecord>(&record)) {
+        s.promised = std::max(s.promised, r->ballot);
+        for (size_t i = 0; i < r->entries.size(); ++i) {
+          AcceptedEntry& a = s.accepted[r->first + i];
+          a = AcceptedEntry{r->ballot, a.law, r->entries[i]};
+        }
+      }
+      if (const auto* r = std::get_if<LawRecord>(&record))
+        for (size_t i = 0; i < r->entries.size(); ++i) s.accepted[r->first + i] = AcceptedEntry{Ballot{}, true, r->entries[i]};
+      if (const auto* r = std::get_if<DecidedRecord>(&record)) s.decided_hint = std::max(s.decided_hint, r->upto);
+      if (const auto* r = std::get_if<SnapshotRecord>(&record)) {
+        s.snapshot_index = r->index;
+        s.snapshot_chain = r->chain;
+        s.snapshot_term = r->term;
+        s.decided_hint = std::max(s.decided_hint, r->index);
+      }
+    }
+    s.accepted.erase(s.accepted.begin(), s.accepted.upper_bound(s.snapshot_index));
+    return s;
+  }
+};
+
+struct Frame {
+  NodeId from;
+  NodeId to;
+  Message message;
+};
+
+struct TestMember {
+  Disk disk;
+  std::unique_ptr<Replica> replica;
+  std::vector<PersistedRecord> unsynced;
+  std::vector<DecidedEntry> applied;
+  std::vector<ReadReady> reads;
+  std::vector<OutcomeNotice> outcomes;
+  std::vector<Job> jobs;
+  bool auto_sync = true;
+};
+
+class TestCluster {
+ public:
+  explicit TestCluster(uint32_t n, Options options = {}, std::optional<Membership> membership = std::nullopt)
+      : membership_(membership ? *membership : members(n)), options_(options) {
+    for (const Member& m : membership_.members) {
+      members_[m.node.value];
+      boot(m.node.value);
+    }
+    for (const Member& m : membership_.members) link_all(m.node.value, true);
+  }
+
+  Replica& at(uint32_t node) { return *members_.at(node).replica; }
+  TestMember& member(uint32_t node) { return members_.at(node); }
+  bool up(uint32_t node) { return members_.at(node).replica != nullptr; }
+
+  void boot(uint32_t node) {
+    TestMember& m = members_.at(node);
+    Options options = options_;
+    options.seed = 100 + node;
+    m.applied.clear();
+    m.replica = std::make_unique<Replica>(m.disk.recover(NodeId(node)), membership_, options);
+    input(node, Ticked{Tick(now_)});
+  }
+  // Everything not synced is lost.
+  void crash(uint32_t node) {
+    TestMember& m = members_.at(node);
+    m.replica.reset();
+    m.unsynced.clear();
+    std::erase_if(net_, [&](const Frame& f) { return f.to.value == node; });
+    link_all(node, false);
+  }
+  void restart(uint32_t node) {
+    boot(node);
+    link_all(node, true);
+  }
+  void link_all(uint32_t node, bool link_up) {
+    for (auto& [other, m] : members_) {
+      if (other == node) continue;
+      if (m.replica) input(other, PeerLink{NodeId(node), link_up && up(node)});
+      if (link_up && up(node) && m.replica) input(node, PeerLink{NodeId(other), true});
+    }
+  }
+
+  void input(uint32_t node, const Input& in) {
+    TestMember& m = members_.at(node);
+    if (!m.replica) return;
+    Effects effects;
+    m.replica->step(in, effects);
+    m.replica->end_turn(effects);
+    take(node, effects);
+    EXPECT_EQ(m.replica->broken_invariant(), "") << "node " << node;
+    if (m.auto_sync) sync(node);
+  }
+  void sync(uint32_t node) {
+    TestMember& m = members_.at(node);
+    if (!m.replica || m.unsynced.empty()) return;
+    const LogToken upto = m.unsynced.back().token;
+    for (PersistedRecord& r : m.unsynced) m.disk.durable.push_back(std::move(r.record));
+    m.unsynced.clear();
+    input(node, Persisted{upto});
+  }
+
+  // Which frames never arrive.
+  std::function<bool(const Frame&)> drop = [](const Frame&) { return false; };
+
+  bool deliver_one() {
+    if (net_.empty()) return false;
+    Frame f = std::move(net_.front());
+    net_.pop_front();
+    if (!drop(f) && up(f.to.value)) input(f.to.value, Received{f.from, f.message});
+    return true;
+  }
+  void deliver_all(size_t frames_max = 100000) {
+    while (frames_max-- > 0 && deliver_one()) {
+    }
+  }
+  // Hand-delivers what `pick` says, leaves the rest in flight.
+  size_t deliver_if(const std::function<bool(const Frame&)>& pick) {
+    std::deque<Frame> rest;
+    std::deque<Frame> now;
+    for (Frame& f : net_) (pick(f) ? now : rest).push_back(std::move(f));
+    net_ = std::move(rest);
+    for (Frame& f : now)
+      if (up(f.to.value)) input(f.to.value, Received{f.from, f.message});
+    return now.size();
+  }
+  size_t discard_if(const std::function<bool(const Frame&)>& pick) {
+    return std::erase_if(net_, pick);
+  }
+  void tick(uint32_t ticks = 1) {
+    for (uint32_t i = 0; i < ticks; ++i) {
+      ++now_;
+      for (auto& [node, m] : members_) input(node, Ticked{Tick(now_)});
+      deliver_all();
+    }
+  }
+  // Ticks until `done`, at most `ticks_max`; false when it never came.
+  bool tick_until(const std::function<bool()>& done, uint32_t ticks_max = 1000) {
+    for (uint32_t i = 0; i < ticks_max && !done(); ++i) tick();
+    return done();
+  }
+  uint32_t leader() {
+    uint32_t found = 0;
+    Ballot best;
+    for (auto& [node, m] : members_)
+      if (m.replica && m.replica->status().role == Role::leader && m.replica->status().leader >= best) {
+        best = m.replica->status().leader;
+        found = node;
+      }
+    return found;
+  }
+  uint32_t elect() {
+    EXPECT_TRUE(tick_until([&] { return leader() != 0; }));
+    tick(30);
+    return leader();
+  }
+  void propose(uint32_t node, uint64_t seq, const std::string& text) {
+    input(node, Propose{command(node, seq, text, members_.at(node).disk.boots)});
+  }
+  std::vector<std::string> log(uint32_t node) {
+    std::vector<std::string> texts;
+    for (const DecidedEntry& e : members_.at(node).applied)
+      if (e.entry.kind == EntryKind::command) texts.emplace_back(e.entry.bytes());
+    return texts;
+  }
+  std::deque<Frame>& net() { return net_; }
+  uint64_t now() const { return now_; }
+  const Membership& membership() const { return membership_; }
+  std::map<uint32_t, TestMember>& all() { return members_; }
+
+ private:
+  void take(uint32_t node, Effects& effects) {
+    TestMember& m = members_.at(node);
+    for (Outgoing& o : effects.send_now) net_.push_back(Frame{NodeId(node), o.to, std::move(o.message)});
+    for (Outgoing& o : effects.released) net_.push_back(Frame{NodeId(node), o.to, std::move(o.message)});
+    for (PersistedRecord& r : effects.persist) m.unsynced.push_back(std::move(r));
+    for (DecidedEntry& d : effects.decided) m.applied.push_back(std::move(d));
+    for (ReadReady& r : effects.reads) m.reads.push_back(r);
+    for (OutcomeNotice& o : effects.outcomes) m.outcomes.push_back(o);
+    for (Job& j : effects.jobs) m.jobs.push_back(std::move(j));
+  }
+
+  Membership membership_;
+  Options options_;
+  std::map<uint32_t, TestMember> members_;
+  std::deque<Frame> net_;
+  uint64_t now_ = 0;
+};
+
+template <class T>
+bool is(const Frame& f) {
+  return std::holds_alternative<T>(f.message);
+}
+
+}  // namespace decree::testing

@@ -354,7 +354,7 @@ void Node::on_snapshot_taken(const StoredSnapshot& stored) {
   note(Severity::info, "snapshot taken",
        "slot=" + std::to_string(stored.manifest.index.value) + " bytes=" + std::to_string(stored.size_bytes));
   transfer_->on_snapshot(stored);
-  first_.emplace_back(SnapshotTaken{stored.manifest.index});
+  first_.emplace_back(SnapshotTaken{stored.manifest.index, stored.manifest.chain, stored.manifest.term});
   host_.wake();
 }
 

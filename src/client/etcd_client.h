@@ -1,0 +1,47 @@
+// The etcd v3 API for programs that simply wait for each answer (the command line, tests, scripts).
+// Typed over Client; owns its loop. One thread.
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "client/client.h"
+#include "etcd/rpc.pb.h"
+
+namespace decree::client {
+
+template <class T>
+struct Answer {
+  Status status;
+  T value;
+  bool ok() const { return status.ok(); }
+};
+
+class EtcdClient {
+ public:
+  EtcdClient(std::vector<net::HostPort> endpoints, std::chrono::milliseconds timeout);
+  ~EtcdClient();
+
+  Answer<etcdserverpb::RangeResponse> range(const etcdserverpb::RangeRequest& request);
+  Answer<etcdserverpb::PutResponse> put(const etcdserverpb::PutRequest& request);
+  Answer<etcdserverpb::DeleteRangeResponse> delete_range(const etcdserverpb::DeleteRangeRequest& request);
+  // A transaction without puts and deletes counts as a read.
+  Answer<etcdserverpb::TxnResponse> txn(const etcdserverpb::TxnRequest& request);
+  Answer<etcdserverpb::CompactionResponse> compact(const etcdserverpb::CompactionRequest& request);
+  Answer<etcdserverpb::MemberListResponse> member_list();
+  Answer<etcdserverpb::AlarmResponse> alarm(const etcdserverpb::AlarmRequest& request);
+  // Asks every endpoint at the same time; the answers come in the order of the endpoints.
+  std::vector<Answer<etcdserverpb::StatusResponse>> status_of_all();
+
+  // Any unary method: serialised request in, serialised response out.
+  CallResult unary(CallSpec spec);
+  std::string endpoint_name(size_t index) const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace decree::client

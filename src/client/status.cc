@@ -1,0 +1,57 @@
+#include "client/status.h"
+
+#include <array>
+
+namespace decree::client {
+
+namespace {
+
+constexpr std::array<std::string_view, 17> names = {
+    "OK",          "Cancelled",          "Unknown",           "InvalidArgument", "DeadlineExceeded",
+    "NotFound",    "AlreadyExists",      "PermissionDenied",  "ResourceExhausted", "FailedPrecondition",
+    "Aborted",     "OutOfRange",         "Unimplemented",     "Internal",        "Unavailable",
+    "DataLoss",    "Unauthenticated"};
+
+bool contains(std::string_view text, std::string_view part) { return text.find(part) != std::string_view::npos; }
+
+// Answers that a server gives before it proposes anything.
+bool said_before_proposing(std::string_view message) {
+  return contains(message, "no leader") || contains(message, "not leader") ||
+         contains(message, "too many requests") || contains(message, "not capable") ||
+         contains(message, "rpc not supported for learner");
+}
+
+}  // namespace
+
+Code code_from_wire(uint32_t number) { return number < names.size() ? static_cast<Code>(number) : Code::unknown; }
+
+std::string_view code_name(Code code) { return names[static_cast<size_t>(code)]; }
+
+Fate fate_of(CallEnd end, Code code, std::string_view message) {
+  if (end == CallEnd::not_taken) return Fate::not_done;
+  if (end == CallEnd::lost) return Fate::unknown;
+  switch (code) {
+    case Code::ok:
+      return Fate::done;
+    case Code::invalid_argument:
+    case Code::not_found:
+    case Code::already_exists:
+    case Code::permission_denied:
+    case Code::resource_exhausted:
+    case Code::failed_precondition:
+    case Code::out_of_range:
+    case Code::unimplemented:
+    case Code::data_loss:
+    case Code::unauthenticated:
+      return Fate::not_done;
+    default:
+      return said_before_proposing(message) ? Fate::not_done : Fate::unknown;
+  }
+}
+
+bool worth_another_endpoint(CallEnd end, Code code, std::string_view message) {
+  if (end != CallEnd::answered || code == Code::unavailable) return true;
+  return contains(message, "rpc not supported for learner") || contains(message, "too many requests");
+}
+
+}  // namespace decree::client

@@ -184,7 +184,7 @@ void Replica::Impl::become_leader(Slot base, std::vector<Entry> values) {
     values.push_back(std::move(barrier));
   }
   append_bill(std::move(values));
-  barrier_slot = acceptor.last();
+  barrier_slot = last_slot();
   promises.clear();
   fetched.clear();
 }

@@ -20,7 +20,7 @@ void Replica::Impl::append_bill(std::vector<Entry> entries) {
   uint64_t bytes = 0;
   for (const Entry& entry : accept.entries) bytes += entry.weight_bytes();
   if (bills.empty()) bill_progress = now;
-  bills.push_back(Bill{acceptor.last(), bytes});
+  bills.push_back(Bill{last_slot(), bytes});
   bills_bytes += bytes;
   persist(AcceptRecord{ballot, accept.first, std::move(accept.entries)});
 }
@@ -56,7 +56,8 @@ void Replica::Impl::replicate() {
 
 void Replica::Impl::send_accepts(Peer& p) {
   const paxos::LogWindow& log = acceptor.log();
-  while (p.next < log.end() && p.inflight_bytes < options.inflight_bytes_max) {
+  const Slot end = last_slot().next();
+  while (p.next < end && p.inflight_bytes < options.inflight_bytes_max) {
     if (p.next < log.first()) {  // it learns from the log on disk first
       p.flow = Peer::Flow::probe;
       return;
@@ -67,7 +68,7 @@ void Replica::Impl::send_accepts(Peer& p) {
     accept.first = p.next;
     accept.decided = acceptor.decided();
     uint64_t bytes = 0;
-    while (p.next < log.end() && accept.entries.size() < options.accept_entries_max && bytes < options.accept_bytes_max) {
+    while (p.next < end && accept.entries.size() < options.accept_entries_max && bytes < options.accept_bytes_max) {
       const paxos::LogSlot* slot = log.find(p.next);
       DECREE_CHECK(slot != nullptr, "a leader's log has no holes from its base on");
       bytes += slot->entry.weight_bytes();

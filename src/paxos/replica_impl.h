@@ -132,7 +132,8 @@ struct Replica::Impl {
   bool is_leader() const { return role == Role::leader; }
   // A connected leader other than this member, that proposals and reads can be handed to; 0 = none.
   NodeId leader_to_ask() const;
-  Slot last_slot() const { return acceptor.last(); }
+  // Last slot proposed by this leader. The log may hold stale accepted values above it: they are nobody's Bills.
+  Slot last_slot() const { return acceptor.next_acceptable().prev(); }
 
   Options options;
   Identity identity;

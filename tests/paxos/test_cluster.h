@@ -187,6 +187,11 @@ class TestCluster {
       deliver_all();
     }
   }
+  // Time passes, frames stay in flight.
+  void advance_time(uint64_t ticks) {
+    now_ += ticks;
+    for (auto& [node, m] : members_) input(node, Ticked{Tick(now_)});
+  }
   // Ticks until `done`, at most `ticks_max`; false when it never came.
   bool tick_until(const std::function<bool()>& done, uint32_t ticks_max = 1000) {
     for (uint32_t i = 0; i < ticks_max && !done(); ++i) tick();

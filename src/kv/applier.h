@@ -11,7 +11,7 @@
 //                     cluster_version(), digest()
 //   slices            background_slice(): physical compaction and the freeing of replaced states
 //   snapshots         begin_snapshot(), begin_restore() (format: kv/snapshot.h)
-// A Store must outlive nothing: jobs and snapshot sources keep the state they read alive by themselves.
+// Jobs and snapshot sources keep the state they read alive by themselves; a sink must not outlive its Store.
 #pragma once
 
 #include <cstdint>
@@ -110,14 +110,13 @@ class Store final : public StateMachine {
   const std::map<uint64_t, MemberAttributes>& members() const;
   const std::string& cluster_version() const;  // empty: not decided yet
 
-  // Changes of the last apply() that made a revision, in order (for watchers); valid until the next call of apply(),
-  // background_slice() or a restore.
+  // Changes of the last apply() in order, all of current_revision(), none if it made no revision (for watchers).
+  // Valid until the next apply(), background_slice() or restore.
   const std::vector<const Record*>& last_changes() const;
   const Mvcc& mvcc() const;
 
  private:
   struct State;
-  friend class StoreSnapshotSink;
   std::unique_ptr<State> state_;
 };
 

@@ -5,6 +5,7 @@
 
 #include "cli/bench_report.h"
 #include "cli/context.h"
+#include "cli/flag_checks.h"
 #include "cli/text.h"
 #include "client/load.h"
 #include "client/load_requests.h"
@@ -107,21 +108,21 @@ int do_bench(const Context& context, const BenchFlags& flags) {
 void add_load_flags(CLI::App& command, BenchFlags& flags) {
   LoadOptions& o = flags.options;
   command.add_option("--clients", flags.clients, "closed loop: requests under way (64); open loop: the most that may be (10000)")
-      ->check(CLI::Range(1, 1'000'000));
+      ->check(whole_number(1, 1'000'000));
   command.add_option("--connections", flags.connections, "spread over the endpoints (at most 10, at least one each)")
-      ->check(CLI::Range(1, 20'000));
+      ->check(whole_number(1, 20'000));
   command.add_option("--rate", o.rate_per_second, "open loop: begin so many requests a second, whatever the answers do; latency counts from the planned moment")
       ->check(CLI::PositiveNumber);
   command.add_option("--duration", flags.duration, "how long to measure")->default_str("10s");
   command.add_option("--warmup", flags.warmup, "load before the measuring begins")->default_str("1s");
-  command.add_option("--total", o.total, "end after so many successes, or after --duration");
-  command.add_option("--prefill", o.prefill, "first put the keys 0..N-1");
-  command.add_option("--keys", o.keys, "different keys")->check(CLI::PositiveNumber)->default_str("10000");
+  command.add_option("--total", o.total, "end after so many successes, or after --duration")->check(whole_number(0));
+  command.add_option("--prefill", o.prefill, "first put the keys 0..N-1")->check(whole_number(0));
+  command.add_option("--keys", o.keys, "different keys")->check(whole_number(1))->default_str("10000");
   command.add_option("--order", flags.order, "of keys: random or sequential")->check(CLI::IsMember({"random", "sequential"}))->default_str("random");
   command.add_option("--seed", o.seed, "of random keys and values")->default_str("1");
   command.add_option("--key-prefix", o.key_prefix, "beginning of every key")->default_str("bench/");
-  command.add_option("--key-size", o.key_bytes, "bytes, prefix included")->check(CLI::Range(1, 4096))->default_str("21");
-  command.add_option("--value-size", o.value_bytes, "bytes")->check(CLI::Range(0, 1 << 20))->default_str("256");
+  command.add_option("--key-size", o.key_bytes, "bytes, prefix included")->check(whole_number(1, 4096))->default_str("21");
+  command.add_option("--value-size", o.value_bytes, "bytes")->check(whole_number(0, 1 << 20))->default_str("256");
   command.add_option("--target", flags.target, "all: spread over --endpoints; leader: only the one that leads at the start")
       ->check(CLI::IsMember({"all", "leader"}))->default_str("all");
   command.add_option("--request-timeout", flags.request_timeout, "then a request counts as failed")->default_str("10s");
@@ -141,7 +142,7 @@ void add_load(CLI::App& bench, Context& context, const char* name, const char* w
     command->add_flag("--serializable", flags->options.serializable, "reads from the member asked, without asking the others");
   }
   if (kind == "mixed") {
-    command->add_option("--read-percent", flags->read_percent, "share of reads")->check(CLI::Range(0, 100))->default_str("90");
+    command->add_option("--read-percent", flags->read_percent, "share of reads")->check(whole_number(0, 100))->default_str("90");
   }
   command->footer(fmt::format(
       "Examples:\n"

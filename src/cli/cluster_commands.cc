@@ -4,6 +4,7 @@
 #include <CLI/CLI.hpp>
 
 #include "cli/context.h"
+#include "cli/flag_checks.h"
 #include "cli/text.h"
 #include "cli/version.h"
 
@@ -39,7 +40,7 @@ void add_compact(CLI::App& program, Context& context) {
   CLI::App* command = program.add_subcommand("compact", "Forget the history before a revision");
   auto revision = std::make_shared<int64_t>(0);
   auto physical = std::make_shared<bool>(false);
-  command->add_option("REVISION", *revision, "the oldest revision that stays readable")->required()->check(CLI::PositiveNumber);
+  command->add_option("REVISION", *revision, "the oldest revision that stays readable")->required()->check(whole_number(1));
   command->add_flag("--physical", *physical, "wait until the space is free");
   command->footer(
       "Examples:\n"
@@ -57,9 +58,7 @@ using StatusAnswers = std::vector<client::Answer<etcdserverpb::StatusResponse>>;
 void write_status_json(const Context& context, const client::EtcdClient& client, const StatusAnswers& answers) {
   for (size_t i = 0; i < answers.size(); ++i) {
     if (!answers[i].ok()) continue;
-    context.out << fmt::format("{{\"endpoint\":\"{}\",\"status\":", client.endpoint_name(i));
-    context.write_json(answers[i].value);
-    context.out << "}\n";
+    context.out << fmt::format("{{\"endpoint\":\"{}\",\"status\":{}}}\n", client.endpoint_name(i), json_of(answers[i].value));
   }
 }
 

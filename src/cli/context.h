@@ -21,6 +21,9 @@ class Message;
 
 namespace decree::cli {
 
+// The API's JSON: bytes in base64, 64-bit numbers as strings, zero values left out.
+std::string json_of(const google::protobuf::Message& message);
+
 enum class Format : uint8_t { simple, json };
 
 // A wrong use that the flag parser cannot see. Thrown inside a command, caught by run(); ends with exit_usage.
@@ -49,7 +52,6 @@ struct Context {
   client::EtcdClient connect() const { return client::EtcdClient(endpoints(), timeout()); }
 
   bool json() const { return format == Format::json; }
-  // The message as the API's JSON (bytes in base64, 64-bit numbers as strings, zero values left out).
   void write_json(const google::protobuf::Message& message) const;
   // One line to stderr, and the exit code that belongs to the status. `what` as in "put".
   int failed(std::string_view what, const client::Status& status) const;

@@ -4,6 +4,7 @@
 #include <CLI/CLI.hpp>
 
 #include "cli/context.h"
+#include "cli/flag_checks.h"
 #include "cli/text.h"
 
 namespace decree::cli {
@@ -101,8 +102,8 @@ void add_get(CLI::App& program, Context& context) {
   CLI::App* command = program.add_subcommand("get", "Read a key or a range of keys");
   auto flags = std::make_shared<GetFlags>();
   add_range_flags(*command, flags->range);
-  command->add_option("--rev", flags->revision, "as of this revision")->check(CLI::NonNegativeNumber);
-  command->add_option("--limit", flags->limit, "at most so many keys")->check(CLI::NonNegativeNumber);
+  command->add_option("--rev", flags->revision, "as of this revision")->check(whole_number(0));
+  command->add_option("--limit", flags->limit, "at most so many keys")->check(whole_number(0));
   command->add_option("--sort-by", flags->sort_by, "key, version, create, mod or value")
       ->check(CLI::IsMember({"key", "version", "create", "mod", "value"}));
   command->add_option("--order", flags->order, "ascend or descend")->check(CLI::IsMember({"ascend", "descend"}));

@@ -77,12 +77,21 @@ int parse_and_act(CLI::App& app, Context& context, std::vector<std::string> argu
     return context.action();
   } catch (const CLI::CallForHelp&) {
     const CLI::App* chosen = &app;
-    while (!chosen->get_subcommands().empty()) chosen = chosen->get_subcommands().front();
-    context.out << chosen->help();
+    std::string before;
+    while (!chosen->get_subcommands().empty()) {
+      before += (before.empty() ? "" : " ") + chosen->get_name();
+      chosen = chosen->get_subcommands().front();
+    }
+    context.out << chosen->help(before);
+    if (chosen != &app) context.out << "\nFor every command: --endpoints, --timeout, -w json; see `decree --help`.\n";
     return exit_ok;
   } catch (const CLI::CallForVersion& e) {
     context.out << e.what() << '\n';
     return exit_ok;
+  } catch (const CLI::ExtrasError& e) {
+    if (!app.get_subcommands().empty()) return usage_error(context, app, e.what());
+    const std::vector<std::string> left = app.remaining();
+    return usage_error(context, app, fmt::format("there is no command \"{}\"", left.empty() ? "" : printable(left.front())));
   } catch (const CLI::ParseError& e) {
     return usage_error(context, app, e.what());
   } catch (const UsageError& e) {
@@ -105,13 +114,15 @@ std::chrono::milliseconds Context::timeout() const {
   return *parsed;
 }
 
-void Context::write_json(const google::protobuf::Message& message) const {
+std::string json_of(const google::protobuf::Message& message) {
   google::protobuf::util::JsonPrintOptions options;
   options.preserve_proto_field_names = true;
   std::string text;
   const auto status = google::protobuf::util::MessageToJsonString(message, &text, options);
-  out << (status.ok() ? text : "{}") << '\n';
+  return status.ok() ? text : "{}";
 }
+
+void Context::write_json(const google::protobuf::Message& message) const { out << json_of(message) << '\n'; }
 
 int Context::failed(std::string_view what, const client::Status& status) const {
   const std::string text = printable(status.message.empty() ? client::code_name(status.code) : status.message);

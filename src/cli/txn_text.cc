@@ -74,10 +74,10 @@ class Lexer {
     if (c == '"' || c == '\'') return quoted(token, c);
     if (is_symbol_char(c)) {
       token.kind = Token::symbol;
-      token.text = std::string(1, c);
+      token.text += c;
       ++at_;
       if (at_ < text_.size() && text_[at_] == '=' && (c == '=' || c == '!')) {
-        if (c == '!') token.text = "!=";
+        if (c == '!') token.text += '=';
         ++at_;
       } else if (c == '!') {
         return at(token, "a single ! means nothing here; write != for \"not equal\"");

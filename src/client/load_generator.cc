@@ -25,7 +25,9 @@ constexpr milliseconds progress_every{500};
 constexpr milliseconds reconnect_min{20};
 constexpr milliseconds reconnect_max{500};
 constexpr milliseconds drain_max{3000};
+constexpr milliseconds reconnect_at_start{10};
 constexpr size_t error_texts_max = 8;
+constexpr size_t prefill_clients = 256;  // filling a store with one client would take all day
 
 double seconds_between(SteadyTime from, SteadyTime to) { return std::chrono::duration<double>(to - from).count(); }
 double ms_between(SteadyTime from, SteadyTime to) { return seconds_between(from, to) * 1e3; }
@@ -72,6 +74,7 @@ class Generator final : public ChannelUser {
   void on_channel_down(Channel& channel, const std::string& reason) override;
   void on_reply(Channel& channel, uint64_t token, const Reply& reply) override;
 
+  void use_slots(size_t count);
   void run_phase(const Phase& phase);
   bool phase_is_over(SteadyTime now) const;
   void turn(SteadyTime until);
@@ -101,6 +104,7 @@ class Generator final : public ChannelUser {
   std::vector<milliseconds> backoff_;
   std::vector<bool> tried_;
   std::string last_connect_error_;
+  bool starting_ = true;
   std::vector<Slot> slots_;
   std::vector<size_t> free_;
   std::deque<std::pair<SteadyTime, size_t>> resting_;  // free again at that moment
@@ -150,6 +154,7 @@ Result<void> Generator::wait_for_connections() {
     loop_.flush();
     loop_.wait(milliseconds(10));
   }
+  starting_ = false;
   if (any_up()) return {};
   return Error{ErrorCode::unavailable, "no endpoint could be reached" +
                                            (last_connect_error_.empty() ? std::string(" in time") : ": " + last_connect_error_)};
@@ -164,6 +169,7 @@ void Generator::on_channel_down(Channel& channel, const std::string& reason) {
   const size_t index = channel.index();
   tried_[index] = true;
   last_connect_error_ = reason;
+  if (starting_) backoff_[index] = reconnect_at_start;
   loop_.at(steady_clock::now() + backoff_[index], [this, index] { channels_[index]->connect(milliseconds(1000)); });
   backoff_[index] = std::min(backoff_[index] * 2, reconnect_max);
 }
@@ -373,6 +379,14 @@ void Generator::tell_progress(SteadyTime now) {
   progress_(p);
 }
 
+void Generator::use_slots(size_t count) {
+  DECREE_CHECK(busy_ == 0, "slots change while requests are under way");
+  resting_.clear();
+  free_.clear();
+  slots_.resize(count);
+  for (size_t i = count; i > 0; --i) free_.push_back(i - 1);
+}
+
 void Generator::run_phase(const Phase& phase) {
   phase_ = phase;
   draining_ = false;
@@ -403,11 +417,10 @@ void Generator::drain() {
 Result<LoadReport> Generator::run() {
   make_channels();
   if (Result<void> r = wait_for_connections(); !r) return r.error();
-  slots_.resize(options_.clients);
-  for (size_t i = slots_.size(); i > 0; --i) free_.push_back(i - 1);
   next_scan_ = steady_clock::now() + timeout_scan;
 
   if (options_.prefill > 0) {
+    use_slots(std::max(options_.clients, prefill_clients));
     const SteadyTime start = steady_clock::now();
     run_phase({PhaseKind::prefill, milliseconds(0), options_.prefill});
     report_.prefill_seconds = seconds_between(start, steady_clock::now());
@@ -415,6 +428,7 @@ Result<LoadReport> Generator::run() {
     drain();
     sequence_ = 0;
   }
+  use_slots(options_.clients);
   if (options_.warmup.count() > 0) {
     run_phase({PhaseKind::warmup, options_.warmup, 0});
     if (ok_ == 0 && failed_ > 0) {
@@ -430,7 +444,7 @@ Result<LoadReport> Generator::run() {
   report_.seconds = seconds_between(phase_start_, end);
   if (options_.total == 0) note_gap(last_success_, end);
   if (open_loop()) {
-    const double due = std::ceil(report_.seconds * options_.rate_per_second);
+    const double due = static_cast<double>(options_.duration.count()) / 1e3 * options_.rate_per_second;
     const auto planned = static_cast<uint64_t>(due);
     if (options_.total == 0 && planned > issued_) report_.never_sent = planned - issued_;
     drain();

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -131,12 +132,15 @@ class SnapshotStore {
   friend class SnapshotImport;
   std::string path_of(Slot index) const;
   Result<void> install(const std::string& temporary, const SnapshotInfo& info);
+  Result<std::unique_ptr<File>> make_temporary(Slot index);
 
   FileSystem& files_;
   const std::string directory_;
   const ClusterId cluster_;
   mutable std::mutex mutex_;
-  std::vector<SnapshotInfo> infos_;  // whole ones, ascending; guarded by mutex_
+  // Guarded by mutex_.
+  std::vector<SnapshotInfo> infos_;  // verified, ascending
+  std::vector<Slot> older_;          // not verified because a newer one is whole; descending
   std::vector<std::string> damaged_;
   uint64_t next_temporary_ = 1;
 };

@@ -56,7 +56,8 @@ class Wal {
   Wal(const Wal&) = delete;
   Wal& operator=(const Wal&) = delete;
 
-  // Called once, by DataDir: adopts what recovery found, rewrites the unproven tail into a new segment and syncs it.
+  // Called once, by DataDir: adopts what recovery found, raises the boot counter, writes the unproven tail again into a
+  // new segment and syncs it, AFTER that removes what recovery found obsolete.
   Result<void> start(const RecoveredLog& recovered);
 
   // PromiseRecords reach the superblock, synced, BEFORE the log batch; an EpochRecord's batch is synced BEFORE the
@@ -98,39 +99,52 @@ class Wal {
   };
 
   Error poison(const Error& error);
+  Result<void> alive() const;
+  Result<void> commit_checked(std::span<const PersistedRecord> records);
   Result<void> write_batch(std::span<const PersistedRecord* const> records, BatchFlags flags);
+  BatchHeader next_header(BatchFlags flags) const;
+  void encode_carried(BatchHeader* header);
+  void encode_one(const Record& record, BatchHeader* header);
+  void publish(const BatchHeader& header, uint64_t padded_bytes);
   Result<void> ensure_room(uint64_t padded_bytes);
   Result<Segment> make_segment(uint64_t sequence, uint64_t capacity_bytes);
-  Result<void> take_segment(Segment segment);
-  Result<void> raise_superblock(const Ballot& promised, uint32_t epoch);
+  Result<void> take_segment(Segment segment, bool new_boot);
+  Result<void> open_first_segment(uint64_t reserve, uint64_t padded_bytes);
+  Result<void> raise(const Ballot& promised, uint32_t epoch);
   void remember(const Record& record);
   uint64_t carried_bytes() const;
+  uint64_t overhead_bytes() const;
   std::string segment_path(uint64_t sequence) const;
+  Result<std::vector<Entry>> read_run(const IndexRun& run, SlotRange slots, uint64_t bytes_max) const;
 
   FileSystem& files_;
   const std::string directory_;
   Superblock& superblock_;
   const WalOptions options_;
+  const uint64_t salt_;
 
   // Log thread only.
-  std::string buffer_;                     // reused; one batch
+  std::string buffer_;                           // reused; one batch
   std::vector<const PersistedRecord*> pending_;  // reused
-  std::vector<RecordSummary> echo_;        // records of the previous batch
+  std::vector<IndexRun> new_runs_;               // reused; of the batch being written
+  std::vector<RecordSummary> echo_;              // records of the previous batch, at most kEchoesMax
+  std::vector<RecordSummary> next_echo_;
+  SuperblockState facts_;                        // superblock as of the last read; boot, epoch and promise are ours alone
   uint64_t next_batch_ = 1;
   uint64_t synced_through_ = 0;
-  uint64_t chain_ = 0;                     // checksum of the previous batch
-  uint64_t previous_segment_ = 0;          // for the header of a segment whose first batch is not written yet
-  uint64_t previous_end_ = 0;
-  bool segment_is_blank_ = true;           // its header leaves together with its first batch
-  bool last_was_marker_ = false;
+  uint64_t chain_ = 0;                           // checksum of the previous batch
+  uint64_t chain_segment_ = 0;                   // where the previous batch ends
+  uint64_t chain_end_ = 0;
+  bool fresh_segment_ = true;                    // its first batch, with the carried records, is still to come
+  bool last_was_marker_ = true;                  // nothing to prove
   CarriedState carried_;
 
-  // prepare_mutex_ BEFORE mutex_. The first is held while a segment is made, the second only for look-ups.
+  // prepare_mutex_ BEFORE mutex_. The first is held while a segment is made or taken, the second only for look-ups.
   mutable std::mutex prepare_mutex_;
   mutable std::mutex mutex_;
   std::map<uint64_t, Segment> segments_;   // live, by sequence; the last one is written to
   std::unique_ptr<Segment> reserve_;
-  std::vector<Segment> retired_;           // dropped, full size: become the next reserve
+  std::vector<Segment> retired_;           // dropped, of the usual size: become the next reserve
   SlotIndex index_;
   WalStatistics statistics_;
   bool poisoned_ = false;

@@ -19,8 +19,8 @@
 namespace decree::storage {
 
 constexpr uint16_t kWalFormat = 1;
-constexpr uint32_t kSegmentHeaderBytes = 96;
-constexpr uint32_t kBatchHeaderBytes = 112;
+constexpr uint32_t kSegmentHeaderBytes = 72;
+constexpr uint32_t kBatchHeaderBytes = 104;
 constexpr uint32_t kEchoBytes = 40;
 constexpr uint32_t kRecordHeaderBytes = 64;
 constexpr uint32_t kEntryHeaderBytes = 48;
@@ -67,6 +67,7 @@ struct BatchHeader {
   uint32_t bytes = 0;             // header, echoes and records, without padding
   uint32_t record_count = 0;
   uint32_t echo_count = 0;
+  uint64_t offset = 0;            // of this header in its segment: a misdirected write cannot pass
   uint64_t synced_through = 0;    // last batch known synced when this one was written
   uint64_t superblock_sequence = 0;
   uint64_t boot = 0;

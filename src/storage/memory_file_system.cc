@@ -1,0 +1,652 @@
+#include "storage/memory_file_system.h"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <limits>
+#include <map>
+#include <mutex>
+#include <set>
+
+namespace decree::storage {
+
+namespace {
+
+constexpr uint64_t kPageBytes = 4096;
+constexpr uint64_t kSectorBytes = 512;
+
+struct Page {
+  std::array<char, kPageBytes> bytes{};
+};
+
+// Bytes of a file in pages that forks and the durable image share until one of them writes. A null page is zeros.
+class Content {
+ public:
+  uint64_t size() const { return size_; }
+
+  size_t read(uint64_t offset, std::span<char> out) const {
+    if (offset >= size_) return 0;
+    const size_t n = static_cast<size_t>(std::min<uint64_t>(out.size(), size_ - offset));
+    for (size_t done = 0; done < n;) {
+      const uint64_t at = offset + done;
+      const size_t in_page = static_cast<size_t>(at % kPageBytes);
+      const size_t piece = std::min<size_t>(n - done, kPageBytes - in_page);
+      const std::shared_ptr<Page>& page = pages_[at / kPageBytes];
+      if (page) {
+        std::memcpy(out.data() + done, page->bytes.data() + in_page, piece);
+      } else {
+        std::memset(out.data() + done, 0, piece);
+      }
+      done += piece;
+    }
+    return n;
+  }
+
+  // `data` null: zeros.
+  void write(uint64_t offset, const char* data, uint64_t bytes) {
+    if (offset + bytes > size_) resize(offset + bytes);
+    for (uint64_t done = 0; done < bytes;) {
+      const uint64_t at = offset + done;
+      const size_t in_page = static_cast<size_t>(at % kPageBytes);
+      const size_t piece = static_cast<size_t>(std::min<uint64_t>(bytes - done, kPageBytes - in_page));
+      std::shared_ptr<Page>& page = pages_[at / kPageBytes];
+      if (data == nullptr && piece == kPageBytes) {
+        page.reset();
+      } else if (data != nullptr || page) {
+        char* to = writable(page) + in_page;
+        if (data != nullptr) {
+          std::memcpy(to, data + done, piece);
+        } else {
+          std::memset(to, 0, piece);
+        }
+      }
+      done += piece;
+    }
+  }
+
+  void resize(uint64_t bytes) {
+    if (bytes < size_ && bytes % kPageBytes != 0) {
+      std::shared_ptr<Page>& page = pages_[bytes / kPageBytes];
+      if (page) std::memset(writable(page) + bytes % kPageBytes, 0, kPageBytes - bytes % kPageBytes);
+    }
+    pages_.resize((bytes + kPageBytes - 1) / kPageBytes);
+    size_ = bytes;
+  }
+
+  // Makes this range's pages those of `other`, which must differ from this content only there.
+  void share(const Content& other, uint64_t offset, uint64_t bytes) {
+    if (bytes == 0) return;
+    if (size_ < other.size_) {
+      pages_.resize(other.pages_.size());
+      size_ = other.size_;
+    }
+    const uint64_t end = std::min<uint64_t>((offset + bytes + kPageBytes - 1) / kPageBytes, other.pages_.size());
+    for (uint64_t p = offset / kPageBytes; p < end; ++p) pages_[p] = other.pages_[p];
+  }
+
+ private:
+  static char* writable(std::shared_ptr<Page>& page) {
+    if (!page) {
+      page = std::make_shared<Page>();
+    } else if (page.use_count() > 1) {
+      page = std::make_shared<Page>(*page);
+    }
+    return page->bytes.data();
+  }
+
+  std::vector<std::shared_ptr<Page>> pages_;
+  uint64_t size_ = 0;
+};
+
+struct FileOp {
+  enum Kind : uint8_t { write, zero, truncate } kind = write;
+  uint64_t offset = 0;  // of truncate: the new size
+  uint64_t bytes = 0;
+  std::string data;
+};
+
+struct Inode {
+  Content visible;
+  Content durable;
+  std::vector<FileOp> unsynced;
+  bool lost_writes = false;  // a failed sync left `visible` ahead of `durable` for ever
+};
+
+void apply(const FileOp& op, Content* content) {
+  if (op.kind == FileOp::truncate) {
+    content->resize(op.offset);
+  } else {
+    content->write(op.offset, op.kind == FileOp::write ? op.data.data() : nullptr, op.bytes);
+  }
+}
+
+struct Random {
+  uint64_t state;
+  uint64_t next() {
+    uint64_t z = (state += 0x9e3779b97f4a7c15ULL);
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ULL;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebULL;
+    return z ^ (z >> 31);
+  }
+  bool coin() { return (next() & 1) != 0; }
+};
+
+struct EntryOp {
+  enum Kind : uint8_t { create, remove, rename, make_directory } kind = create;
+  std::string path;
+  std::string to;
+  std::shared_ptr<Inode> inode;
+};
+
+enum class Fate : uint8_t { go, strike, dead };
+
+Error crashed() { return Error{ErrorCode::io, "the simulated machine has crashed"}; }
+
+}  // namespace
+
+struct MemoryFileSystem::State {
+  mutable std::mutex mutex;
+  std::map<std::string, std::shared_ptr<Inode>> visible;
+  std::map<std::string, std::shared_ptr<Inode>> durable;
+  std::set<std::string> visible_directories{"/", "."};
+  std::set<std::string> durable_directories{"/", "."};
+  std::vector<EntryOp> unsynced;
+  std::set<std::string> locks;
+  std::set<std::string> denied;
+  uint64_t generation = 1;
+  uint64_t operations = 0;
+  uint64_t fail_in = 0;
+  bool failed = false;
+  bool fail_sync = false;
+  uint64_t capacity = std::numeric_limits<uint64_t>::max();
+
+  Fate begin() {
+    ++operations;
+    if (failed) return Fate::dead;
+    if (fail_in > 0 && --fail_in == 0) {
+      failed = true;
+      return Fate::strike;
+    }
+    return Fate::go;
+  }
+
+  uint64_t used() const {
+    uint64_t sum = 0;
+    for (const auto& [path, inode] : visible) sum += inode->visible.size();
+    return sum;
+  }
+
+  bool is_denied(const std::string& path) const {
+    for (const std::string& directory : denied)
+      if (path == directory || path.compare(0, directory.size() + 1, directory + "/") == 0) return true;
+    return false;
+  }
+
+  static void apply_entry(const EntryOp& op, std::map<std::string, std::shared_ptr<Inode>>* files,
+                          std::set<std::string>* directories) {
+    switch (op.kind) {
+      case EntryOp::create:
+        (*files)[op.path] = op.inode;
+        break;
+      case EntryOp::remove:
+        files->erase(op.path);
+        break;
+      case EntryOp::rename:
+        files->erase(op.path);
+        (*files)[op.to] = op.inode;
+        break;
+      case EntryOp::make_directory:
+        directories->insert(op.path);
+        break;
+    }
+  }
+
+  void entry(EntryOp op) {
+    apply_entry(op, &visible, &visible_directories);
+    unsynced.push_back(std::move(op));
+  }
+
+  void settle(Inode* inode, Random* random, CrashMode mode) const {
+    for (const FileOp& op : inode->unsynced) {
+      const uint64_t fate = mode == CrashMode::drop_all ? 0 : mode == CrashMode::keep_all ? 1 : random->next() % 3;
+      if (fate == 0) continue;
+      if (fate == 1 || op.kind == FileOp::truncate) {
+        apply(op, &inode->durable);
+        continue;
+      }
+      for (uint64_t at = op.offset; at < op.offset + op.bytes;) {
+        const uint64_t end = std::min(op.offset + op.bytes, (at / kSectorBytes + 1) * kSectorBytes);
+        if (random->coin()) {
+          inode->durable.write(at, op.kind == FileOp::write ? op.data.data() + (at - op.offset) : nullptr, end - at);
+        }
+        at = end;
+      }
+    }
+    inode->unsynced.clear();
+    inode->lost_writes = false;
+    inode->visible = inode->durable;
+  }
+};
+
+class MemoryFile final : public File {
+ public:
+  MemoryFile(std::shared_ptr<MemoryFileSystem::State> state, std::shared_ptr<Inode> inode, std::string path, bool writable)
+      : state_(std::move(state)), inode_(std::move(inode)), path_(std::move(path)), generation_(state_->generation),
+        writable_(writable) {}
+
+  Result<size_t> read(uint64_t offset, std::span<char> out) const override {
+    const std::lock_guard lock(state_->mutex);
+    if (generation_ != state_->generation) return crashed();
+    return inode_->visible.read(offset, out);
+  }
+
+  Result<void> write(uint64_t offset, std::string_view bytes) override {
+    FileOp op;
+    op.kind = FileOp::write;
+    op.offset = offset;
+    op.bytes = bytes.size();
+    op.data = std::string(bytes);
+    return change(std::move(op));
+  }
+
+  Result<void> zero_fill(uint64_t offset, uint64_t bytes) override {
+    FileOp op;
+    op.kind = FileOp::zero;
+    op.offset = offset;
+    op.bytes = bytes;
+    return change(std::move(op));
+  }
+
+  Result<void> truncate(uint64_t bytes) override {
+    FileOp op;
+    op.kind = FileOp::truncate;
+    op.offset = bytes;
+    return change(std::move(op));
+  }
+
+  Result<void> sync() override {
+    const std::lock_guard lock(state_->mutex);
+    if (generation_ != state_->generation) return crashed();
+    if (state_->begin() != Fate::go) return crashed();
+    Inode& inode = *inode_;
+    if (state_->fail_sync) {
+      state_->fail_sync = false;
+      inode.unsynced.clear();
+      inode.lost_writes = true;
+      return Error{ErrorCode::io, "sync " + path_ + ": simulated input/output error"};
+    }
+    for (const FileOp& op : inode.unsynced) {
+      if (inode.lost_writes || op.kind == FileOp::truncate) {
+        apply(op, &inode.durable);
+      } else {
+        inode.durable.share(inode.visible, op.offset, op.bytes);
+      }
+    }
+    // Sharing copied the final content of a page; a later truncate in the same list must win as well.
+    if (!inode.lost_writes && inode.durable.size() != inode.visible.size()) inode.durable = inode.visible;
+    inode.unsynced.clear();
+    return {};
+  }
+
+  Result<uint64_t> size() const override {
+    const std::lock_guard lock(state_->mutex);
+    if (generation_ != state_->generation) return crashed();
+    return inode_->visible.size();
+  }
+
+  const std::string& path() const override { return path_; }
+
+ private:
+  Result<void> change(FileOp op) {
+    const std::lock_guard lock(state_->mutex);
+    if (generation_ != state_->generation) return crashed();
+    DECREE_CHECK(writable_, "write to a file opened for reading");
+    const Fate fate = state_->begin();
+    if (fate == Fate::dead) return crashed();
+    const uint64_t end = op.offset + op.bytes;
+    if (state_->capacity != std::numeric_limits<uint64_t>::max() && end > inode_->visible.size() &&
+        state_->used() + (end - inode_->visible.size()) > state_->capacity) {
+      return Error{ErrorCode::no_space, "write " + path_ + ": the simulated disk is full"};
+    }
+    apply(op, &inode_->visible);
+    inode_->unsynced.push_back(std::move(op));
+    if (fate == Fate::strike) return crashed();
+    return {};
+  }
+
+  std::shared_ptr<MemoryFileSystem::State> state_;
+  std::shared_ptr<Inode> inode_;
+  std::string path_;
+  uint64_t generation_;
+  bool writable_;
+};
+
+class MemoryLock final : public FileLock {
+ public:
+  MemoryLock(std::shared_ptr<MemoryFileSystem::State> state, std::string path)
+      : state_(std::move(state)), path_(std::move(path)), generation_(state_->generation) {}
+  ~MemoryLock() override {
+    const std::lock_guard lock(state_->mutex);
+    if (generation_ == state_->generation) state_->locks.erase(path_);
+  }
+  MemoryLock(const MemoryLock&) = delete;
+  MemoryLock& operator=(const MemoryLock&) = delete;
+
+ private:
+  std::shared_ptr<MemoryFileSystem::State> state_;
+  std::string path_;
+  uint64_t generation_;
+};
+
+MemoryFileSystem::MemoryFileSystem() : state_(std::make_shared<State>()) {}
+MemoryFileSystem::~MemoryFileSystem() = default;
+MemoryFileSystem::MemoryFileSystem(const MemoryFileSystem& other) : state_(std::make_shared<State>()) { *this = other; }
+
+MemoryFileSystem& MemoryFileSystem::operator=(const MemoryFileSystem& other) {
+  if (this == &other) return *this;
+  auto fresh = std::make_shared<State>();
+  const std::lock_guard lock(other.state_->mutex);
+  const State& from = *other.state_;
+  std::map<const Inode*, std::shared_ptr<Inode>> copies;
+  const auto copy = [&copies](const std::shared_ptr<Inode>& inode) {
+    if (!inode) return inode;
+    std::shared_ptr<Inode>& made = copies[inode.get()];
+    if (!made) made = std::make_shared<Inode>(*inode);
+    return made;
+  };
+  for (const auto& [path, inode] : from.visible) fresh->visible[path] = copy(inode);
+  for (const auto& [path, inode] : from.durable) fresh->durable[path] = copy(inode);
+  for (EntryOp op : from.unsynced) {
+    op.inode = copy(op.inode);
+    fresh->unsynced.push_back(std::move(op));
+  }
+  fresh->visible_directories = from.visible_directories;
+  fresh->durable_directories = from.durable_directories;
+  fresh->denied = from.denied;
+  fresh->operations = from.operations;
+  fresh->capacity = from.capacity;
+  state_ = std::move(fresh);
+  return *this;
+}
+
+Result<std::unique_ptr<File>> MemoryFileSystem::open(const std::string& path, OpenMode mode) {
+  const std::lock_guard lock(state_->mutex);
+  State& s = *state_;
+  if (s.is_denied(path)) return Error{ErrorCode::permission, "open " + path + ": permission denied"};
+  auto it = s.visible.find(path);
+  if (mode == OpenMode::create) {
+    if (it != s.visible.end()) return Error{ErrorCode::io, "create " + path + ": it exists already"};
+    if (!s.visible_directories.contains(parent_path(path)))
+      return Error{ErrorCode::not_found, "create " + path + ": no such directory"};
+    const Fate fate = s.begin();
+    if (fate == Fate::dead) return crashed();
+    if (s.used() >= s.capacity) return Error{ErrorCode::no_space, "create " + path + ": the simulated disk is full"};
+    EntryOp op;
+    op.kind = EntryOp::create;
+    op.path = path;
+    op.inode = std::make_shared<Inode>();
+    auto inode = op.inode;
+    s.entry(std::move(op));
+    if (fate == Fate::strike) return crashed();
+    return std::unique_ptr<File>(std::make_unique<MemoryFile>(state_, std::move(inode), path, true));
+  }
+  if (s.visible_directories.contains(path)) return Error{ErrorCode::invalid, "open " + path + ": it is a directory"};
+  if (it == s.visible.end()) return Error{ErrorCode::not_found, "open " + path + ": no such file"};
+  return std::unique_ptr<File>(std::make_unique<MemoryFile>(state_, it->second, path, mode != OpenMode::read_only));
+}
+
+Result<void> MemoryFileSystem::rename(const std::string& from, const std::string& to) {
+  const std::lock_guard lock(state_->mutex);
+  auto it = state_->visible.find(from);
+  if (it == state_->visible.end()) return Error{ErrorCode::not_found, "rename " + from + ": no such file"};
+  DECREE_CHECK(parent_path(from) == parent_path(to), "a rename across directories is not simulated");
+  const Fate fate = state_->begin();
+  if (fate == Fate::dead) return crashed();
+  EntryOp op;
+  op.kind = EntryOp::rename;
+  op.path = from;
+  op.to = to;
+  op.inode = it->second;
+  state_->entry(std::move(op));
+  if (fate == Fate::strike) return crashed();
+  return {};
+}
+
+Result<void> MemoryFileSystem::unlink(const std::string& path) {
+  const std::lock_guard lock(state_->mutex);
+  if (!state_->visible.contains(path)) return Error{ErrorCode::not_found, "remove " + path + ": no such file"};
+  const Fate fate = state_->begin();
+  if (fate == Fate::dead) return crashed();
+  EntryOp op;
+  op.kind = EntryOp::remove;
+  op.path = path;
+  state_->entry(std::move(op));
+  if (fate == Fate::strike) return crashed();
+  return {};
+}
+
+Result<std::vector<std::string>> MemoryFileSystem::list(const std::string& directory) const {
+  const std::lock_guard lock(state_->mutex);
+  if (state_->is_denied(directory)) return Error{ErrorCode::permission, "list " + directory + ": permission denied"};
+  if (!state_->visible_directories.contains(directory))
+    return Error{ErrorCode::not_found, "list " + directory + ": no such directory"};
+  std::vector<std::string> names;
+  const auto add = [&](const std::string& path) {
+    if (path != directory && parent_path(path) == directory) names.push_back(path.substr(path.rfind('/') + 1));
+  };
+  for (const auto& [path, inode] : state_->visible) add(path);
+  for (const std::string& path : state_->visible_directories) {
+    if (path != "/" && path != ".") add(path);
+  }
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+Result<void> MemoryFileSystem::make_directory(const std::string& path) {
+  const std::lock_guard lock(state_->mutex);
+  if (state_->is_denied(path)) return Error{ErrorCode::permission, "make directory " + path + ": permission denied"};
+  if (state_->visible.contains(path)) {
+    return Error{ErrorCode::invalid, path + " exists and is not a directory; remove it or choose another directory"};
+  }
+  if (state_->visible_directories.contains(path)) return {};
+  if (!state_->visible_directories.contains(parent_path(path)))
+    return Error{ErrorCode::not_found, "make directory " + path + ": its parent does not exist"};
+  const Fate fate = state_->begin();
+  if (fate == Fate::dead) return crashed();
+  EntryOp op;
+  op.kind = EntryOp::make_directory;
+  op.path = path;
+  state_->entry(std::move(op));
+  if (fate == Fate::strike) return crashed();
+  return {};
+}
+
+Result<void> MemoryFileSystem::sync_directory(const std::string& directory) {
+  const std::lock_guard lock(state_->mutex);
+  State& s = *state_;
+  if (!s.visible_directories.contains(directory))
+    return Error{ErrorCode::not_found, "sync " + directory + ": no such directory"};
+  if (s.begin() != Fate::go) return crashed();
+  std::vector<EntryOp> rest;
+  for (EntryOp& op : s.unsynced) {
+    if (parent_path(op.path) == directory) {
+      State::apply_entry(op, &s.durable, &s.durable_directories);
+    } else {
+      rest.push_back(std::move(op));
+    }
+  }
+  s.unsynced = std::move(rest);
+  return {};
+}
+
+Result<PathKind> MemoryFileSystem::kind(const std::string& path) const {
+  const std::lock_guard lock(state_->mutex);
+  if (state_->visible_directories.contains(path)) return PathKind::directory;
+  return state_->visible.contains(path) ? PathKind::file : PathKind::absent;
+}
+
+Result<std::unique_ptr<FileLock>> MemoryFileSystem::lock(const std::string& path) {
+  const std::lock_guard guard(state_->mutex);
+  State& s = *state_;
+  if (s.is_denied(path)) return Error{ErrorCode::permission, "lock " + path + ": permission denied"};
+  if (!s.visible_directories.contains(parent_path(path)))
+    return Error{ErrorCode::not_found, "lock " + path + ": no such directory"};
+  if (s.locks.contains(path)) {
+    return Error{ErrorCode::locked, path + " is held by another process; stop it first, or give this one a directory of its own"};
+  }
+  if (!s.visible.contains(path)) {
+    const Fate fate = s.begin();
+    if (fate != Fate::go) return crashed();
+    EntryOp op;
+    op.kind = EntryOp::create;
+    op.path = path;
+    op.inode = std::make_shared<Inode>();
+    s.entry(std::move(op));
+  }
+  s.locks.insert(path);
+  return std::unique_ptr<FileLock>(std::make_unique<MemoryLock>(state_, path));
+}
+
+Result<uint64_t> MemoryFileSystem::free_bytes(const std::string&) const {
+  const std::lock_guard lock(state_->mutex);
+  const uint64_t used = state_->used();
+  return state_->capacity > used ? state_->capacity - used : 0;
+}
+
+bool MemoryFileSystem::is_open_to_others(const std::string&) const { return false; }
+
+void MemoryFileSystem::crash(uint64_t seed, CrashMode mode) {
+  const std::lock_guard lock(state_->mutex);
+  State& s = *state_;
+  Random random{seed};
+  for (const EntryOp& op : s.unsynced) {
+    const bool keep = mode == CrashMode::keep_all || (mode == CrashMode::random && random.coin());
+    if (keep) State::apply_entry(op, &s.durable, &s.durable_directories);
+  }
+  s.unsynced.clear();
+  // What lies below a directory whose own entry was lost is gone with it. Parents sort before their children.
+  for (auto it = s.durable_directories.begin(); it != s.durable_directories.end();) {
+    it = s.durable_directories.contains(parent_path(*it)) ? std::next(it) : s.durable_directories.erase(it);
+  }
+  for (auto it = s.durable.begin(); it != s.durable.end();) {
+    it = s.durable_directories.contains(parent_path(it->first)) ? std::next(it) : s.durable.erase(it);
+  }
+  std::set<const Inode*> seen;
+  for (const auto& [path, inode] : s.durable) {
+    if (seen.insert(inode.get()).second) s.settle(inode.get(), &random, mode);
+  }
+  s.visible = s.durable;
+  s.visible_directories = s.durable_directories;
+  s.locks.clear();
+  ++s.generation;
+  s.fail_in = 0;
+  s.failed = false;
+  s.fail_sync = false;
+}
+
+void MemoryFileSystem::fail_after(uint64_t n) {
+  const std::lock_guard lock(state_->mutex);
+  state_->fail_in = n;
+  if (n == 0) state_->failed = false;
+}
+
+bool MemoryFileSystem::failed() const {
+  const std::lock_guard lock(state_->mutex);
+  return state_->failed;
+}
+
+void MemoryFileSystem::fail_next_sync() {
+  const std::lock_guard lock(state_->mutex);
+  state_->fail_sync = true;
+}
+
+uint64_t MemoryFileSystem::operations() const {
+  const std::lock_guard lock(state_->mutex);
+  return state_->operations;
+}
+
+void MemoryFileSystem::set_capacity(uint64_t bytes) {
+  const std::lock_guard lock(state_->mutex);
+  state_->capacity = bytes;
+}
+
+uint64_t MemoryFileSystem::used_bytes() const {
+  const std::lock_guard lock(state_->mutex);
+  return state_->used();
+}
+
+void MemoryFileSystem::deny(const std::string& directory) {
+  const std::lock_guard lock(state_->mutex);
+  state_->denied.insert(directory);
+}
+
+bool MemoryFileSystem::flip_bit(const std::string& path, uint64_t bit) {
+  const std::lock_guard lock(state_->mutex);
+  auto it = state_->visible.find(path);
+  if (it == state_->visible.end() || bit / 8 >= it->second->visible.size()) return false;
+  for (Content* content : {&it->second->visible, &it->second->durable}) {
+    if (bit / 8 >= content->size()) continue;
+    char byte = 0;
+    content->read(bit / 8, std::span<char>(&byte, 1));
+    byte = static_cast<char>(static_cast<unsigned char>(byte) ^ (1u << (bit % 8)));
+    content->write(bit / 8, &byte, 1);
+  }
+  return true;
+}
+
+bool MemoryFileSystem::overwrite(const std::string& path, uint64_t offset, std::string_view bytes) {
+  const std::lock_guard lock(state_->mutex);
+  auto it = state_->visible.find(path);
+  if (it == state_->visible.end()) return false;
+  it->second->visible.write(offset, bytes.data(), bytes.size());
+  it->second->durable.write(offset, bytes.data(), bytes.size());
+  return true;
+}
+
+void MemoryFileSystem::put_file(const std::string& path, std::string_view content) {
+  const std::lock_guard lock(state_->mutex);
+  auto inode = std::make_shared<Inode>();
+  inode->visible.write(0, content.data(), content.size());
+  inode->durable = inode->visible;
+  state_->visible[path] = inode;
+  state_->durable[path] = inode;
+  for (std::string directory = parent_path(path);; directory = parent_path(directory)) {
+    state_->visible_directories.insert(directory);
+    if (!state_->durable_directories.insert(directory).second) break;
+  }
+}
+
+bool MemoryFileSystem::remove_file(const std::string& path) {
+  const std::lock_guard lock(state_->mutex);
+  state_->durable.erase(path);
+  return state_->visible.erase(path) > 0;
+}
+
+bool MemoryFileSystem::resize_file(const std::string& path, uint64_t bytes) {
+  const std::lock_guard lock(state_->mutex);
+  auto it = state_->visible.find(path);
+  if (it == state_->visible.end()) return false;
+  it->second->visible.resize(bytes);
+  it->second->durable.resize(bytes);
+  return true;
+}
+
+std::string MemoryFileSystem::content(const std::string& path) const {
+  const std::lock_guard lock(state_->mutex);
+  auto it = state_->visible.find(path);
+  if (it == state_->visible.end()) return {};
+  std::string out(it->second->visible.size(), '\0');
+  it->second->visible.read(0, out);
+  return out;
+}
+
+std::vector<std::string> MemoryFileSystem::files_below(const std::string& directory) const {
+  const std::lock_guard lock(state_->mutex);
+  const std::string prefix = join_path(directory, "");
+  std::vector<std::string> out;
+  for (const auto& [path, inode] : state_->visible)
+    if (path.compare(0, prefix.size(), prefix) == 0) out.push_back(path);
+  return out;
+}
+
+}  // namespace decree::storage

@@ -1,0 +1,158 @@
+#include "storage/superblock.h"
+
+#include <algorithm>
+
+#include "storage/bytes.h"
+#include "storage/wal_format.h"
+
+namespace decree::storage {
+
+namespace {
+
+constexpr uint64_t kMagic = 0x314b4c4245524344;  // "DCREBLK1"
+constexpr uint64_t kSeed = 0x7375706572626c6b;   // identity is inside, so the seed is fixed
+constexpr size_t kChecksumAt = kSuperblockBlockBytes - 8;
+constexpr size_t kPairBytes = 2 * kSuperblockBlockBytes;
+constexpr size_t kFileBytes = kSuperblockCopies * kSuperblockBlockBytes;
+
+// Magic, format and the checksum at the end keep their places in all versions, so that an older release can tell
+// "newer" from "damaged".
+struct Layout {
+  static constexpr size_t magic = 0, format = 8, sequence = 16, cluster = 24, node = 32, member = 40, incarnation = 48,
+                          boot = 56, epoch = 64, promised = 72, first_segment = 88, active_segment = 96,
+                          synced_through = 104, truncated_upto = 112;
+};
+
+}  // namespace
+
+std::string encode_superblock(const SuperblockState& s) {
+  std::string block(kSuperblockBlockBytes, '\0');
+  char* to = block.data();
+  store_le<uint64_t>(to + Layout::magic, kMagic);
+  store_le<uint32_t>(to + Layout::format, kSuperblockFormat);
+  store_le<uint64_t>(to + Layout::sequence, s.sequence);
+  store_le<uint64_t>(to + Layout::cluster, s.identity.cluster.value);
+  store_le<uint32_t>(to + Layout::node, s.identity.node.value);
+  store_le<uint64_t>(to + Layout::member, s.identity.member_id);
+  store_le<uint64_t>(to + Layout::incarnation, s.identity.incarnation.value);
+  store_le<uint64_t>(to + Layout::boot, s.boot);
+  store_le<uint32_t>(to + Layout::epoch, s.epoch);
+  store_ballot(to + Layout::promised, s.promised);
+  store_le<uint64_t>(to + Layout::first_segment, s.first_segment);
+  store_le<uint64_t>(to + Layout::active_segment, s.active_segment);
+  store_le<uint64_t>(to + Layout::synced_through, s.synced_through);
+  store_le<uint64_t>(to + Layout::truncated_upto, s.truncated_upto.value);
+  store_le<uint64_t>(to + kChecksumAt, checksum64({to, kChecksumAt}, kSeed));
+  return block;
+}
+
+SuperblockVerdict decode_superblock(std::string_view block, SuperblockState* out) {
+  if (block.size() < kSuperblockBlockBytes) return SuperblockVerdict::damaged;
+  const char* from = block.data();
+  if (load_le<uint64_t>(from + Layout::magic) != kMagic) return SuperblockVerdict::damaged;
+  if (load_le<uint64_t>(from + kChecksumAt) != checksum64({from, kChecksumAt}, kSeed)) return SuperblockVerdict::damaged;
+  if (load_le<uint32_t>(from + Layout::format) > kSuperblockFormat) return SuperblockVerdict::newer_format;
+  SuperblockState s;
+  s.sequence = load_le<uint64_t>(from + Layout::sequence);
+  s.identity.cluster = ClusterId(load_le<uint64_t>(from + Layout::cluster));
+  s.identity.node = NodeId(load_le<uint32_t>(from + Layout::node));
+  s.identity.member_id = load_le<uint64_t>(from + Layout::member);
+  s.identity.incarnation = Incarnation(load_le<uint64_t>(from + Layout::incarnation));
+  s.boot = load_le<uint64_t>(from + Layout::boot);
+  s.epoch = load_le<uint32_t>(from + Layout::epoch);
+  s.promised = load_ballot(from + Layout::promised);
+  s.first_segment = load_le<uint64_t>(from + Layout::first_segment);
+  s.active_segment = load_le<uint64_t>(from + Layout::active_segment);
+  s.synced_through = load_le<uint64_t>(from + Layout::synced_through);
+  s.truncated_upto = Slot(load_le<uint64_t>(from + Layout::truncated_upto));
+  *out = s;
+  return SuperblockVerdict::valid;
+}
+
+Result<void> Superblock::create(FileSystem& files, const std::string& path, const SuperblockState& state) {
+  const std::string temporary = path + ".tmp";
+  auto kind = files.kind(temporary);
+  if (!kind) return kind.error();
+  if (*kind != PathKind::absent) {
+    if (auto r = files.unlink(temporary); !r) return r;
+  }
+  auto file = files.open(temporary, OpenMode::create);
+  if (!file) return file.error();
+  std::string bytes;
+  for (size_t i = 0; i < kSuperblockCopies; ++i) bytes += encode_superblock(state);
+  if (auto r = (*file)->write(0, bytes); !r) return r;
+  if (auto r = (*file)->sync(); !r) return r;
+  if (auto r = files.rename(temporary, path); !r) return r;
+  return files.sync_directory(parent_path(path));
+}
+
+Result<std::unique_ptr<Superblock>> Superblock::open(FileSystem& files, const std::string& path,
+                                                     std::vector<std::string>* notes) {
+  auto file = files.open(path, OpenMode::read_write);
+  if (!file) return file.error();
+  std::string bytes(kFileBytes, '\0');
+  auto got = (*file)->read(0, bytes);
+  if (!got) return got.error();
+  bytes.resize(*got);
+
+  std::array<SuperblockState, kSuperblockCopies> copies;
+  std::array<bool, kSuperblockCopies> valid{};
+  std::vector<std::string> damaged;
+  const SuperblockState* newest = nullptr;
+  for (size_t i = 0; i < kSuperblockCopies; ++i) {
+    const size_t at = i * kSuperblockBlockBytes;
+    const std::string_view block = at < bytes.size() ? std::string_view(bytes).substr(at, kSuperblockBlockBytes) : "";
+    switch (decode_superblock(block, &copies[i])) {
+      case SuperblockVerdict::newer_format:
+        return Error{ErrorCode::format, path + " was written by a newer release; start that release, or choose another directory"};
+      case SuperblockVerdict::damaged:
+        damaged.push_back(path + ": copy " + std::to_string(i + 1) + " of 4 at byte " + std::to_string(at) +
+                          " is damaged or half-written; a newer whole copy is used and it is written again");
+        break;
+      case SuperblockVerdict::valid:
+        valid[i] = true;
+        if (newest == nullptr || copies[i].sequence > newest->sequence) newest = &copies[i];
+        break;
+    }
+  }
+  if (newest == nullptr) {
+    return Error{ErrorCode::corrupt, path + ": all 4 copies at bytes 0, 4096, 8192 and 12288 are damaged, so this member's promises are "
+                                            "lost and it must not vote; keep the directory for inquiry, then replace "
+                                            "this member: remove it from the cluster and add it again with an empty directory"};
+  }
+  for (size_t i = 0; i < kSuperblockCopies; ++i) {
+    if (valid[i] && !(copies[i].identity == newest->identity))
+      return Error{ErrorCode::corrupt, path + ": its copies name different members (copy " + std::to_string(i + 1) +
+                                              "); the file was mixed from two disks; put the right file back"};
+  }
+  const auto holds = [&](size_t pair) {
+    return (valid[2 * pair] && copies[2 * pair].sequence == newest->sequence) ||
+           (valid[2 * pair + 1] && copies[2 * pair + 1].sequence == newest->sequence);
+  };
+  if (notes != nullptr) notes->insert(notes->end(), damaged.begin(), damaged.end());
+  const size_t first_pair = holds(1) ? 0 : 1;
+  return std::unique_ptr<Superblock>(new Superblock(std::move(*file), *newest, first_pair));
+}
+
+SuperblockState Superblock::state() const {
+  const std::lock_guard lock(mutex_);
+  return state_;
+}
+
+Result<void> Superblock::store(SuperblockState next) {
+  if (poisoned_) return Error{ErrorCode::io, file_->path() + ": an earlier write failed; stop this process"};
+  next.sequence = state_.sequence + 1;
+  const std::string block = encode_superblock(next);
+  const std::string pair = block + block;
+  poisoned_ = true;  // until both pairs are durable
+  for (const size_t which : {first_pair_, 1 - first_pair_}) {
+    if (auto r = file_->write(which * kPairBytes, pair); !r) return r;
+    if (auto r = file_->sync(); !r) return r;  // BEFORE the other pair is touched
+  }
+  poisoned_ = false;
+  state_ = next;
+  first_pair_ = 0;
+  return {};
+}
+
+}  // namespace decree::storage

@@ -1,0 +1,83 @@
+// What the records mean: LogReplay of wal_recovery.h.
+#include <algorithm>
+
+#include "storage/wal_recovery.h"
+
+namespace decree::storage {
+
+void LogReplay::apply(const Record& record) {
+  if (const auto* a = std::get_if<AcceptRecord>(&record)) {
+    accept(*a);
+  } else if (const auto* l = std::get_if<LawRecord>(&record)) {
+    law(*l);
+  } else if (const auto* e = std::get_if<EpochRecord>(&record)) {
+    // Repeated at the head of every segment: the same epoch again changes nothing.
+    if (!carried.has_epoch || e->membership.epoch >= carried.epoch.membership.epoch) {
+      carried.has_epoch = true;
+      carried.epoch = *e;
+    }
+  } else if (const auto* d = std::get_if<DecidedRecord>(&record)) {
+    carried.decided.upto = std::max(carried.decided.upto, d->upto);
+  } else if (const auto* s = std::get_if<SnapshotRecord>(&record)) {
+    if (s->index > carried.snapshot.index) {
+      decided_before_snapshot = carried.decided.upto;
+      carried.snapshot = *s;
+    }
+  }
+}
+
+void LogReplay::accept(const AcceptRecord& record) {
+  highest = std::max(highest, record.ballot);
+  Slot slot = record.first;
+  for (const Entry& entry : record.entries) {
+    if (slot > floor_) {
+      AcceptedEntry& held = accepted[slot];
+      // A Law stays a Law (attack A14); its value is chosen, so a later ballot can only repeat it.
+      if (!held.law) held.entry = entry;
+      held.ballot = record.ballot;
+    }
+    slot = slot.next();
+  }
+}
+
+void LogReplay::law(const LawRecord& record) {
+  Slot slot = record.first;
+  for (const Entry& entry : record.entries) {
+    if (slot > floor_) {
+      AcceptedEntry& held = accepted[slot];
+      // The ballot is kept where it was a ballot of this very value.
+      if (!(held.entry == entry)) held.ballot = Ballot{};
+      held.entry = entry;
+      held.law = true;
+    }
+    slot = slot.next();
+  }
+}
+
+void LogReplay::finish() {
+  if (!carried.has_epoch) return;
+  const Membership& membership = carried.epoch.membership;
+  for (auto it = accepted.lower_bound(membership.base); it != accepted.end();) {
+    const bool is_void = !it->second.law && it->second.ballot.epoch < membership.epoch;
+    it = is_void ? accepted.erase(it) : std::next(it);
+  }
+}
+
+std::string snapshot_problem(const RecoveredLog& log, const LogReplay& replay, Slot snapshot_index, Slot truncated_upto) {
+  const Slot recorded = log.carried.snapshot.index;
+  if (snapshot_index >= recorded && snapshot_index >= truncated_upto) return "";
+  const Slot needed = std::max(recorded, truncated_upto);
+  const std::string what = "the snapshot at slot " + std::to_string(needed.value) + " is missing or damaged";
+  if (truncated_upto > snapshot_index) return what + ", and the log before it has been dropped";
+  // The file is lost, but the log still holds everything since the older one, and this member had decided it itself.
+  for (Slot slot = snapshot_index.next(); slot <= recorded; slot = slot.next()) {
+    const auto held = log.accepted.find(slot);
+    if (held == log.accepted.end())
+      return what + ", and the log does not hold slot " + std::to_string(slot.value) + " that it covered";
+    if (!held->second.law && slot > replay.decided_before_snapshot)
+      return what + ", and the log does not prove what was decided at slot " + std::to_string(slot.value);
+  }
+  return "";
+}
+
+}  // namespace decree::storage

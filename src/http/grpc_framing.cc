@@ -33,6 +33,7 @@ void append_grpc_prefix(std::string* out, size_t message_bytes) {
 
 MessageReader::Outcome MessageReader::feed(std::string_view* bytes) {
   if (done_) {
+    if (bytes->empty()) return Outcome::need_more;  // the message stays readable
     message_.clear();
     prefix_size_ = 0;
     done_ = false;

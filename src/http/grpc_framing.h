@@ -50,7 +50,7 @@ class MessageReader {
   // Takes from the front of `bytes`. After too_large, compressed or malformed the reader is spent until reset().
   Outcome feed(std::string_view* bytes);
   std::string& message() { return message_; }
-  bool between_messages() const { return prefix_size_ == 0; }
+  bool between_messages() const { return done_ || prefix_size_ == 0; }
   size_t announced_bytes() const { return announced_; }
   // Bytes held for a message that is not whole yet.
   size_t buffered_bytes() const { return done_ ? 0 : message_.size(); }

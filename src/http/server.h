@@ -37,7 +37,7 @@ class GrpcService {
   virtual void on_half_closed(CallId /*call*/, uint32_t /*method*/) {}
   // The client or its connection went away before the answer; the id is already void.
   virtual void on_cancelled(CallId /*call*/, uint32_t /*method*/) {}
-  // A streaming call's unsent output fell to zero after send() had left some waiting.
+  // What append_reply() or send() had left waiting has gone out; more may be appended.
   virtual void on_writable(CallId /*call*/, uint32_t /*method*/) {}
 };
 
@@ -111,6 +111,10 @@ class Server {
   bool open(CallId call) const;
   void reply(CallId call, std::string message);                        // unary, OK
   void fail(CallId call, GrpcCode code, std::string_view text);        // unary and streaming
+  // Unary, OK, in pieces: `total_bytes` is the whole message, the call ends with its last byte. The caller keeps
+  // unsent_bytes() small and goes on when on_writable() tells.
+  void begin_reply(CallId call, uint64_t total_bytes);
+  void append_reply(CallId call, std::string piece);
   void send(CallId call, std::string message);                         // streaming
   void finish(CallId call, GrpcCode code, std::string_view text = {}); // streaming
   void answer(CallId call, HttpAnswer answer);                         // HttpHandler
@@ -135,6 +139,7 @@ class Server {
 
  private:
   friend class ClientConnection;
+  friend class Session;
   friend class Http2Session;
   friend class Http1Session;
   struct Tables;
@@ -169,6 +174,7 @@ class Server {
   uint64_t sweep_timer_ = 0;
   net::SteadyTime last_complaint_{};
   uint64_t complaints_swallowed_ = 0;
+  uint64_t accept_failures_seen_ = 0;
   bool shutting_down_ = false;
 };
 

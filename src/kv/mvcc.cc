@@ -21,8 +21,8 @@ std::pair<Mvcc::Tree::const_iterator, Mvcc::Tree::const_iterator> Mvcc::bounds(c
   return {first, tree_.lower_bound(range.range_end)};
 }
 
-const Record* Mvcc::visible_past(const Slot& slot, int64_t at) const {
-  const Record* newest = slot.record();
+const Record* Mvcc::visible_past(const KeyEntry& entry, int64_t at) const {
+  const Record* newest = entry.record();
   const Record* seen = nullptr;
   if (newest->mod() <= at) {
     seen = newest;
@@ -77,9 +77,9 @@ void Mvcc::free_record(Record* record) {
   Record::free(record);
 }
 
-// Makes `now` the newest version of the key at `slot`.
-void Mvcc::supersede(const Slot& slot, Record* now) {
-  Record* old = slot.record();
+// Makes `now` the newest version of the key at `entry`.
+void Mvcc::supersede(const KeyEntry& entry, Record* now) {
+  Record* old = entry.record();
   if (!old->tombstone()) {
     account_release(now->mod(), old->alloc_bytes());
   } else if (old->mod() == now->mod()) {
@@ -94,7 +94,7 @@ void Mvcc::supersede(const Slot& slot, Record* now) {
   old->set_history(nullptr);
   history->push(old);
   now->set_history(history);
-  slot.set(now);
+  entry.set(now);
 }
 
 const Record* Mvcc::put(std::string_view key, std::string_view value, int64_t lease) {
@@ -115,7 +115,7 @@ const Record* Mvcc::put(std::string_view key, std::string_view value, int64_t le
     supersede(*it, now);
   } else {
     now = new_record(fields);
-    tree_.insert(it, Slot(now));
+    tree_.insert(it, KeyEntry(now));
   }
   if (previous == nullptr) ++live_keys_;
   changes_.push_back(now);
@@ -229,7 +229,7 @@ size_t Mvcc::compact_key(Tree::iterator* it, int64_t target, size_t work_max) {
 
 bool Mvcc::load(const RecordFields& fields) {
   if (tree_.empty()) {
-    tree_.insert(tree_.end(), Slot(new_record(fields)));
+    tree_.insert(tree_.end(), KeyEntry(new_record(fields)));
   } else {
     auto last = tree_.end();
     --last;
@@ -241,7 +241,7 @@ bool Mvcc::load(const RecordFields& fields) {
       if (!newest->tombstone()) --live_keys_;
       supersede(*last, new_record(fields));
     } else {
-      tree_.insert(tree_.end(), Slot(new_record(fields)));
+      tree_.insert(tree_.end(), KeyEntry(new_record(fields)));
     }
   }
   if (!fields.tombstone) ++live_keys_;
@@ -285,12 +285,12 @@ std::string Mvcc::broken_invariant() const {
   uint64_t count = 0;
   uint64_t in_use = 0;
   std::string_view last_key;
-  for (const Slot& slot : tree_) {
-    const Record* newest = slot.record();
+  for (const KeyEntry& entry : tree_) {
+    const Record* newest = entry.record();
     if (!last_key.empty() && newest->key() <= last_key) return "keys out of order";
     last_key = newest->key();
     const History* history = newest->history();
-    if (slot.tombstone() != newest->tombstone() || slot.has_history() != (history != nullptr)) return "slot's facts";
+    if (entry.tombstone() != newest->tombstone() || entry.has_history() != (history != nullptr)) return "an entry's facts";
     if (history != nullptr && history->size() == 0) return "empty history kept";
     if (!newest->tombstone()) ++live;
     const size_t n = history == nullptr ? 0 : history->size();

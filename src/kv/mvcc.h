@@ -21,9 +21,9 @@ namespace decree::kv {
 
 // A tree entry: the newest version of a key, with two facts about it in the pointer's low bits so that counting and
 // compaction need not touch the record's cache line.
-class Slot {
+class KeyEntry {
  public:
-  explicit Slot(Record* newest) { set(newest); }
+  explicit KeyEntry(Record* newest) { set(newest); }
   Record* record() const { return reinterpret_cast<Record*>(bits_ & ~uintptr_t{3}); }
   bool tombstone() const { return (bits_ & 1) != 0; }
   bool has_history() const { return (bits_ & 2) != 0; }
@@ -36,15 +36,15 @@ class Slot {
   mutable uintptr_t bits_ = 0;
 };
 
-struct SlotOrder {
+struct KeyOrder {
   using is_transparent = void;
   static absl::weak_ordering order(std::string_view a, std::string_view b) {
     const int c = a.compare(b);
     return c < 0 ? absl::weak_ordering::less : c > 0 ? absl::weak_ordering::greater : absl::weak_ordering::equivalent;
   }
-  absl::weak_ordering operator()(const Slot& a, const Slot& b) const { return order(a.record()->key(), b.record()->key()); }
-  absl::weak_ordering operator()(const Slot& a, std::string_view b) const { return order(a.record()->key(), b); }
-  absl::weak_ordering operator()(std::string_view a, const Slot& b) const { return order(a, b.record()->key()); }
+  absl::weak_ordering operator()(const KeyEntry& a, const KeyEntry& b) const { return order(a.record()->key(), b.record()->key()); }
+  absl::weak_ordering operator()(const KeyEntry& a, std::string_view b) const { return order(a.record()->key(), b); }
+  absl::weak_ordering operator()(std::string_view a, const KeyEntry& b) const { return order(a, b.record()->key()); }
 };
 
 // A range as the wire says it: end empty = one key, end "\0" = to the end of the keys.
@@ -61,7 +61,7 @@ struct KeyRange {
 
 class Mvcc {
  public:
-  using Tree = absl::btree_set<Slot, SlotOrder>;
+  using Tree = absl::btree_set<KeyEntry, KeyOrder>;
 
   Mvcc() = default;
   ~Mvcc();
@@ -76,10 +76,10 @@ class Mvcc {
   // ---- Reading
   const Tree& tree() const { return tree_; }
   std::pair<Tree::const_iterator, Tree::const_iterator> bounds(const KeyRange& range) const;
-  // The version of `slot` that a read at `at` sees; null if there is none or it is a deletion.
-  const Record* visible(const Slot& slot, int64_t at) const {
-    if (at >= read_revision()) return slot.tombstone() ? nullptr : slot.record();
-    return visible_past(slot, at);
+  // The version of `entry` that a read at `at` sees; null if there is none or it is a deletion.
+  const Record* visible(const KeyEntry& entry, int64_t at) const {
+    if (at >= read_revision()) return entry.tombstone() ? nullptr : entry.record();
+    return visible_past(entry, at);
   }
   const Record* get(std::string_view key, int64_t at) const;
 
@@ -120,8 +120,8 @@ class Mvcc {
   std::string broken_invariant() const;
 
  private:
-  const Record* visible_past(const Slot& slot, int64_t at) const;
-  void supersede(const Slot& slot, Record* now);
+  const Record* visible_past(const KeyEntry& entry, int64_t at) const;
+  void supersede(const KeyEntry& entry, Record* now);
   Record* new_record(const RecordFields& fields);
   void free_record(Record* record);
   void account_release(int64_t revision, uint64_t bytes) { release_at_[revision] += bytes; }

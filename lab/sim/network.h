@@ -1,0 +1,62 @@
+// The fate of messages. Every directed link has its own state; members are numbered 1..n.
+#pragma once
+
+#include <array>
+#include <cstdint>
+
+#include "lab/sim/random.h"
+
+namespace decree::lab {
+
+constexpr uint32_t kMembersMax = 7;
+
+struct NetworkProfile {
+  int64_t delay_us = 200;    // least
+  int64_t jitter_us = 100;   // mean of an exponential on top
+  double loss = 0;
+  double duplicate = 0;
+  double straggle = 0;       // chance of a long extra delay, which reorders
+  int64_t straggle_us = 0;   // mean of it
+  bool in_order = true;      // per link, as TCP has it; stragglers are out of order all the same
+};
+
+struct Fate {
+  uint32_t copies = 0;
+  int64_t delay_us[2] = {};
+};
+
+class Network {
+ public:
+  Network(const NetworkProfile& profile, Random random) : profile_(profile), random_(random) {}
+
+  Fate judge(uint32_t from, uint32_t to, bool is_beat, int64_t now_us);
+
+  // Cuts nest: a link is open when every cut of it was healed.
+  void cut(uint32_t from, uint32_t to) { ++links_[from][to].cuts; }
+  void heal(uint32_t from, uint32_t to);
+  bool is_open(uint32_t from, uint32_t to) const { return links_[from][to].cuts == 0; }
+  void lose_beats(uint32_t from, uint32_t to, double chance) { links_[from][to].beat_loss = chance; }
+  void slow_down(uint32_t from, uint32_t to, int64_t extra_us) { links_[from][to].extra_us = extra_us; }
+  // All cuts and degradations end; so do loss, duplication and stragglers.
+  void heal_all();
+
+  uint64_t lost() const { return lost_; }
+  uint64_t duplicated() const { return duplicated_; }
+  uint64_t straggled() const { return straggled_; }
+
+ private:
+  struct Link {
+    uint32_t cuts = 0;
+    double beat_loss = 0;
+    int64_t extra_us = 0;
+    int64_t last_delivery_us = 0;
+  };
+  NetworkProfile profile_;
+  Random random_;
+  std::array<std::array<Link, kMembersMax + 1>, kMembersMax + 1> links_{};
+  uint64_t lost_ = 0;
+  uint64_t duplicated_ = 0;
+  uint64_t straggled_ = 0;
+};
+
+}  // namespace decree::lab

@@ -1,0 +1,379 @@
+#include "lab/sim/sim_member.h"
+
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "decree/check.h"
+#include "paxos/acceptor.h"
+#include "runtime/start_up.h"
+
+namespace decree::lab {
+
+// Stands between the Node and the store: tells the world what every applied command did.
+class SimMember::WatchedMachine final : public StateMachine {
+ public:
+  WatchedMachine(SimMember& owner, StoreUnderTest& store) : owner_(owner), store_(store) {}
+  Reply apply(const ApplyContext& context, std::string_view command) override {
+    const int64_t before = store_.revision();
+    Reply reply = store_.machine().apply(context, command);
+    owner_.world_.on_command_applied(owner_.self_.value, context.slot, before, store_.revision());
+    owner_.world_.ghost().on_state(owner_.self_, context.slot, store_.machine().digest());
+    return reply;
+  }
+  Digest128 digest() const override { return store_.machine().digest(); }
+  std::unique_ptr<SnapshotSource> begin_snapshot() override { return store_.machine().begin_snapshot(); }
+  std::unique_ptr<SnapshotSink> begin_restore() override { return store_.machine().begin_restore(); }
+  uint64_t snapshot_bytes_estimate() const override { return store_.machine().snapshot_bytes_estimate(); }
+  bool background_slice() override { return store_.machine().background_slice(); }
+
+ private:
+  SimMember& owner_;
+  StoreUnderTest& store_;
+};
+
+SimMember::SimMember(World& world, NodeId self, std::unique_ptr<Disk> disk)
+    : world_(world), self_(self), disk_(std::move(disk)), random_(world.random().fork()) {
+  identity_ = Identity{ClusterId(77), self, 1000 + self.value, Incarnation(world.random().next() | 1)};
+}
+
+SimMember::~SimMember() = default;
+
+Event SimMember::event(EventKind kind, uint64_t a, uint32_t b) const {
+  Event e;
+  e.kind = kind;
+  e.member = static_cast<uint8_t>(self_.value);
+  e.life = life_;
+  e.a = a;
+  e.b = b;
+  return e;
+}
+void SimMember::schedule(int64_t delay_us, EventKind kind, uint64_t a, uint32_t b) {
+  world_.queue().schedule(delay_us, event(kind, a, b));
+}
+
+// ---- life and death ----
+
+void SimMember::start() {
+  DECREE_CHECK(node_ == nullptr, "started twice");
+  ++life_;
+  Result<RecoveredState> opened = disk_->open(identity_);
+  if (!opened) return world_.fail("I18", fmt::format("node {} cannot start: {}", self_.value, opened.error().message));
+  RecoveredState recovered = std::move(opened).value();
+  identity_ = recovered.identity;
+  boot_ = recovered.boot;
+  store_ = world_.swarm().real_store ? make_kv_store() : make_toy_store();
+  machine_ = std::make_unique<WatchedMachine>(*this, *store_);
+  Result<std::optional<runtime::StoredSnapshot>> restored =
+      runtime::restore_newest(disk_->snapshots(), *machine_, recovered);
+  if (!restored) return world_.fail("I18", fmt::format("node {} cannot start: {}", self_.value, restored.error().message));
+  world_.ghost().on_start(self_, recovered);
+
+  std::vector<Member> members;
+  for (uint32_t n = 1; n <= world_.members(); ++n)
+    members.push_back(Member{NodeId(n), Incarnation(0), MemberRole::voter, 1000 + n, "m" + std::to_string(n), {}});
+  Options options = world_.swarm().options;
+  options.seed = random_.next();
+  runtime::NodeOptions node_options;
+  node_options.identity = identity_;
+  node_options.boot = boot_;
+  node_options.applied = recovered.snapshot_index;
+  node_options.chain = recovered.snapshot_chain;
+  if (restored.value()) node_options.term = restored.value()->manifest.term;
+  node_options.snapshot = restored.value();
+  if (world_.swarm().snapshot_every > 0) {
+    node_options.snapshot_count = world_.swarm().snapshot_every;
+    node_options.snapshot_log_bytes_min = 0;
+    node_options.snapshot_slice_bytes = 300;
+    node_options.transfer_chunk_bytes = 200;
+  }
+  Replica replica(std::move(recovered), make_membership(std::move(members)), options);
+  node_ = std::make_unique<runtime::Node>(*this, std::move(replica), *machine_, disk_->snapshots(), node_options);
+  node_->set_sink(this);
+  started_us_ = world_.queue().now_us();
+  turn_pending_ = false;
+  snapshots_installed_ = snapshots_taken_ = 0;
+  world_.note(self_.value, "start", fmt::format("\"boot\":{},\"snapshot\":{}", boot_, node_options.applied.value));
+  schedule(static_cast<int64_t>(random_.below(static_cast<uint64_t>(world_.swarm().tick_us))), EventKind::tick);
+  world_.on_process_start(self_.value);
+  turn_soon();
+}
+
+void SimMember::drop_work() {
+  // Workers die with the process; the numbers stay taken until their events come.
+  while (!under_way_.empty()) under_way_.pop_front();
+  for (const Event& e : deferred_)
+    if (e.kind == EventKind::deliver) world_.take_flight(e.a);
+  deferred_.clear();
+}
+
+void SimMember::crash(CrashKind kind) {
+  if (node_ == nullptr) return;
+  std::vector<PersistedRecord> writing;
+  if (!under_way_.empty()) writing = under_way_.front();
+  world_.note(self_.value, "crash",
+              fmt::format("\"kind\":\"{}\",\"writing\":{}", kind == CrashKind::power ? "power" : "process", writing.size()));
+  node_.reset();
+  drop_work();
+  disk_->crash(kind, writing, random_);
+  paused_ = false;
+  for (auto* asked : {&writes_, &reads_}) {
+    for (const auto& [seq, a] : *asked) world_.finish(a.client, a.serial, OpOutcome::unknown);
+    asked->clear();
+  }
+  store_.reset();
+  machine_.reset();
+  world_.on_process_end(self_.value);
+}
+
+void SimMember::pause() {
+  paused_ = true;
+  world_.note(self_.value, "pause");
+}
+
+void SimMember::resume() {
+  if (!paused_) return;
+  paused_ = false;
+  world_.note(self_.value, "resume", fmt::format("\"waiting\":{}", deferred_.size()));
+  std::vector<Event> events;
+  events.swap(deferred_);
+  // Everything that came meanwhile is there at once, in its order.
+  for (const Event& e : events) world_.queue().schedule(0, e);
+}
+
+void SimMember::ask_transfer(NodeId to) {
+  if (node_ == nullptr || paused_) return;
+  node_->transfer_leadership(to);
+}
+
+// ---- events ----
+
+void SimMember::handle(const Event& e) {
+  if (e.kind == EventKind::start) {
+    if (!running()) start();
+    return;
+  }
+  const bool for_any_life = e.kind == EventKind::deliver || e.kind == EventKind::request;
+  if (!running() || (!for_any_life && e.life != life_)) {
+    if (e.kind == EventKind::deliver) world_.take_flight(e.a);
+    if (e.kind == EventKind::work_done) works_.take(e.a);
+    if (e.kind == EventKind::request) world_.finish(static_cast<uint32_t>(e.a), e.b, OpOutcome::fail);
+    return;
+  }
+  if (paused_) {
+    constexpr size_t kSocketBuffers = 4000;
+    if (e.kind == EventKind::tick) {
+      // The clock goes on; the process will see the time when it runs again.
+      schedule(world_.swarm().tick_us, EventKind::tick);
+    } else if (e.kind == EventKind::deliver && deferred_.size() > kSocketBuffers) {
+      world_.take_flight(e.a);
+    } else {
+      deferred_.push_back(e);
+    }
+    return;
+  }
+  switch (e.kind) {
+    case EventKind::tick:
+      node_->on_tick(Tick(static_cast<uint64_t>((world_.queue().now_us() - started_us_) / world_.swarm().tick_us + 1)));
+      schedule(world_.swarm().tick_us, EventKind::tick);
+      turn_soon();
+      break;
+    case EventKind::deliver: {
+      Flight flight = world_.take_flight(e.a);
+      if (world_.trace().wanted())
+        world_.note(self_.value, "receive",
+                    fmt::format("\"from\":{},\"message\":\"{}\",{}", flight.from.value, message_name(flight.message),
+                                trace_fields(flight.message)));
+      node_->on_message(flight.from, std::move(flight.message));
+      turn_soon();
+      break;
+    }
+    case EventKind::turn:
+      turn_pending_ = false;
+      turn();
+      break;
+    case EventKind::commit_done: on_commit_done(); break;
+    case EventKind::work_done: {
+      Work work = works_.take(e.a);
+      if (work.work) work.work();
+      work.done();
+      turn_soon();
+      break;
+    }
+    case EventKind::link_notice:
+      world_.note(self_.value, "link", fmt::format("\"peer\":{},\"up\":{}", e.a, e.b != 0));
+      node_->on_peer_link(NodeId(static_cast<uint32_t>(e.a)), e.b != 0);
+      turn_soon();
+      break;
+    case EventKind::request: on_request(static_cast<uint32_t>(e.a), e.b); break;
+    default: break;
+  }
+}
+
+void SimMember::turn_soon() {
+  const int64_t mean = world_.swarm().turn_delay_us;
+  if (mean == 0 && !turn_pending_) return turn();
+  wake();
+}
+
+void SimMember::wake() {
+  if (turn_pending_) return;
+  turn_pending_ = true;
+  const int64_t mean = world_.swarm().turn_delay_us;
+  schedule(mean == 0 ? 1 : static_cast<int64_t>(random_.exponential(static_cast<uint64_t>(mean))), EventKind::turn);
+}
+
+void SimMember::turn() {
+  if (node_->turn()) wake();
+  after_turn();
+}
+
+// The checks after every step.
+void SimMember::after_turn() {
+  Ghost& ghost = world_.ghost();
+  const runtime::NodeCounters& counters = node_->counters();
+  if (counters.snapshots_installed != snapshots_installed_) {
+    snapshots_installed_ = counters.snapshots_installed;
+    ++world_.statistics().snapshots_installed;
+    ghost.on_snapshot(self_, node_->applied());
+    world_.note(self_.value, "snapshot installed", fmt::format("\"slot\":{}", node_->applied().value));
+  }
+  if (counters.snapshots_taken != snapshots_taken_) {
+    snapshots_taken_ = counters.snapshots_taken;
+    ++world_.statistics().snapshots_taken;
+  }
+  if (node_->failure()) world_.fail("I18", fmt::format("node {} stopped: {}", self_.value, node_->failure()->message));
+  if (counters.digest_mismatches != 0) world_.fail("I1", fmt::format("node {} met an entry whose digest is wrong", self_.value));
+  std::string broken = node_->replica().broken_invariant();
+  if (!broken.empty()) world_.fail(broken.substr(0, broken.find_first_of(" :")).c_str(), fmt::format("node {}: {}", self_.value, broken));
+  ghost.on_step(self_, node_->replica());
+  ghost.on_applied(self_, node_->applied(), node_->chain());
+}
+
+// ---- what the Node asks for ----
+
+void SimMember::send(NodeId to, Message message) {
+  world_.ghost().on_send(self_, boot_, message);
+  const bool acknowledges = std::holds_alternative<Accepted>(message) || std::holds_alternative<Promise>(message);
+  if (acknowledges && random_.chance(world_.swarm().fork_check)) check_fork();
+  world_.send(self_, to, boot_, std::move(message));
+}
+
+// I10 for real: what would be found if the power failed at this very moment?
+void SimMember::check_fork() {
+  ++world_.statistics().forks;
+  const Result<RecoveredState> found = disk_->fork_and_lose_power();
+  if (!found) return world_.fail("I10", fmt::format("a crash of node {} now could not be recovered: {}", self_.value, found.error().message));
+  world_.ghost().check_fork(self_, found.value());
+}
+
+int64_t SimMember::sync_time_us() {
+  const DiskProfile& d = world_.swarm().disk;
+  int64_t time = d.sync_us + slow_disk_us_;
+  if (d.jitter_us > 0) time += static_cast<int64_t>(random_.exponential(static_cast<uint64_t>(d.jitter_us)));
+  if (world_.faults_on() && random_.chance(d.stall)) time += static_cast<int64_t>(random_.exponential(static_cast<uint64_t>(d.stall_us)));
+  return time;
+}
+
+void SimMember::commit(std::vector<PersistedRecord> batch) {
+  world_.ghost().on_handed_out(self_, batch);
+  const LogToken token = batch.back().token;
+  under_way_.push_back(std::move(batch));
+  if (under_way_.size() == 1) schedule(sync_time_us(), EventKind::commit_done);
+  if (world_.options().early_persisted) {
+    schedule(1, EventKind::work_done, works_.put({{}, [this, token] { node_->on_persisted(token); }}));
+  }
+}
+
+void SimMember::on_commit_done() {
+  DECREE_CHECK(!under_way_.empty(), "a log write ended that had not begun");
+  const std::vector<PersistedRecord> batch = std::move(under_way_.front());
+  under_way_.pop_front();
+  const Result<void> written = disk_->commit(batch);
+  if (!written) return world_.fail("I10", fmt::format("node {}'s log failed: {}", self_.value, written.error().message));
+  world_.ghost().on_durable(self_, batch);
+  if (world_.trace().wanted())
+    world_.note(self_.value, "durable", fmt::format("\"token\":{},\"records\":{}", batch.back().token.value, batch.size()));
+  if (!under_way_.empty()) schedule(sync_time_us(), EventKind::commit_done);
+  if (!world_.options().early_persisted) node_->on_persisted(batch.back().token);
+  turn_soon();
+}
+
+void SimMember::read_log(SlotRange slots, uint64_t bytes_max, LogReadDone done) {
+  const uint64_t bytes = world_.swarm().segment_bytes / 16;
+  const uint64_t number = works_.put(
+      {{}, [this, slots, bytes_max, bytes, done = std::move(done)] { done(disk_->read(slots, std::min(bytes_max, bytes))); }});
+  schedule(static_cast<int64_t>(random_.between(50, 2000)), EventKind::work_done, number);
+}
+
+void SimMember::truncate_log(Slot upto) {
+  const uint64_t number = works_.put({[this, upto] { disk_->truncate(upto); }, [] {}});
+  schedule(static_cast<int64_t>(random_.between(50, 20000)), EventKind::work_done, number);
+}
+
+void SimMember::run(std::function<void()> work, std::function<void()> done) {
+  const uint64_t number = works_.put({std::move(work), std::move(done)});
+  schedule(static_cast<int64_t>(random_.between(50, 5000)), EventKind::work_done, number);
+}
+
+bool SimMember::turn_spent() { return random_.chance(world_.swarm().turn_spent); }
+
+// ---- clients ----
+
+void SimMember::on_request(uint32_t client, uint64_t serial) {
+  if (!world_.is_waiting(client, serial)) return;  // given up meanwhile
+  Operation& op = world_.operation_of(client);
+  if (op.kind == OpKind::range && op.serializable) {
+    // A member that has not caught up since its start answers nothing (attack A10).
+    const bool done = node_->replica().status().ready && store_->read(&op);
+    world_.finish(client, serial, done ? OpOutcome::ok : OpOutcome::fail);
+    return;
+  }
+  Asked asked{client, serial, Slot(0)};
+  if (op.kind == OpKind::range) {
+    asked.acknowledged_before = world_.acknowledged();
+    reads_[node_->read()] = asked;
+  } else {
+    const uint64_t seq = node_->propose(store_->encode(op));
+    writes_[seq] = asked;
+    world_.remember_request(RequestId{self_, boot_, seq}, client);
+  }
+  turn_soon();
+}
+
+void SimMember::on_applied(uint64_t seq, Reply reply) {
+  const auto it = writes_.find(seq);
+  if (it == writes_.end()) return;  // told "unknown" before
+  const Asked asked = it->second;
+  writes_.erase(it);
+  if (!world_.is_waiting(asked.client, asked.serial)) return;
+  Operation& op = world_.operation_of(asked.client);
+  if (!store_->decode(reply, &op))
+    return world_.fail("I17", fmt::format("node {} answered with an error: code {} {}", self_.value, reply.code, reply.body));
+  world_.on_acknowledged(node_->applied());
+  world_.finish(asked.client, asked.serial, OpOutcome::ok);
+}
+
+void SimMember::on_outcome(uint64_t seq, Outcome outcome) {
+  if (outcome == Outcome::definitely_not) world_.ghost().on_definitely_not(RequestId{self_, boot_, seq});
+  const auto it = writes_.find(seq);
+  if (it == writes_.end()) return;
+  const Asked asked = it->second;
+  writes_.erase(it);
+  world_.finish(asked.client, asked.serial, outcome == Outcome::definitely_not ? OpOutcome::fail : OpOutcome::unknown);
+}
+
+void SimMember::on_read(uint64_t seq, bool ok) {
+  const auto it = reads_.find(seq);
+  if (it == reads_.end()) return world_.fail("I15", fmt::format("node {} answered read {} twice", self_.value, seq));
+  const Asked asked = it->second;
+  reads_.erase(it);
+  if (ok && node_->applied() < asked.acknowledged_before)
+    return world_.fail("I15", fmt::format("stale read: node {} serves a read at slot {}, but slot {} was acknowledged before it was asked",
+                                          self_.value, node_->applied().value, asked.acknowledged_before.value));
+  if (!world_.is_waiting(asked.client, asked.serial)) return;
+  const bool done = ok && store_->read(&world_.operation_of(asked.client));
+  world_.finish(asked.client, asked.serial, done ? OpOutcome::ok : OpOutcome::fail);
+}
+
+}  // namespace decree::lab

@@ -1,0 +1,102 @@
+// One simulated process: a runtime::Node on a simulated host. The Node, the replica, the log and the store are the
+// object files of decreed; only what lies below the Host interface is simulated.
+#pragma once
+
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <vector>
+
+#include "lab/sim/disk.h"
+#include "lab/sim/event_queue.h"
+#include "lab/sim/store.h"
+#include "lab/sim/world.h"
+#include "runtime/host.h"
+#include "runtime/node.h"
+
+namespace decree::lab {
+
+class SimMember final : public runtime::Host, public ConsensusSink {
+ public:
+  SimMember(World& world, NodeId self, std::unique_ptr<Disk> disk);
+  ~SimMember() override;
+
+  bool running() const { return node_ != nullptr; }
+  bool paused() const { return paused_; }
+  uint32_t life() const { return life_; }
+  const runtime::Node* node() const { return node_.get(); }
+  StoreUnderTest& store() { return *store_; }
+  bool write_under_way() const { return !under_way_.empty(); }
+  size_t requests_pending() const { return writes_.size() + reads_.size(); }
+
+  void start();
+  void crash(CrashKind kind);
+  void pause();
+  void resume();
+  void set_slow_disk(int64_t extra_us) { slow_disk_us_ = extra_us; }
+  void ask_transfer(NodeId to);
+  void handle(const Event& event);
+
+  // ---- runtime::Host ----
+  void send(NodeId to, Message message) override;
+  void commit(std::vector<PersistedRecord> batch) override;
+  void read_log(SlotRange slots, uint64_t bytes_max, LogReadDone done) override;
+  void truncate_log(Slot upto) override;
+  void run(std::function<void()> work, std::function<void()> done) override;
+  void wake() override;
+  bool turn_spent() override;
+  uint64_t log_bytes() const override { return disk_->log_bytes(); }
+
+  // ---- ConsensusSink ----
+  void on_applied(uint64_t seq, Reply reply) override;
+  void on_outcome(uint64_t seq, Outcome outcome) override;
+  void on_read(uint64_t seq, bool ok) override;
+
+ private:
+  class WatchedMachine;
+  struct Work {
+    std::function<void()> work;
+    std::function<void()> done;
+  };
+  struct Asked {
+    uint32_t client = 0;
+    uint64_t serial = 0;
+    Slot acknowledged_before;  // reads: highest slot acknowledged to anybody when the read was asked
+  };
+
+  Event event(EventKind kind, uint64_t a = 0, uint32_t b = 0) const;
+  void schedule(int64_t delay_us, EventKind kind, uint64_t a = 0, uint32_t b = 0);
+  void turn_soon();
+  void turn();
+  void after_turn();
+  void on_request(uint32_t client, uint64_t serial);
+  void on_commit_done();
+  void check_fork();
+  int64_t sync_time_us();
+  void drop_work();
+
+  World& world_;
+  const NodeId self_;
+  std::unique_ptr<Disk> disk_;
+  Identity identity_;
+  Random random_;
+  std::unique_ptr<StoreUnderTest> store_;
+  std::unique_ptr<WatchedMachine> machine_;
+  std::unique_ptr<runtime::Node> node_;
+  uint32_t life_ = 0;
+  uint64_t boot_ = 0;
+  bool paused_ = false;
+  bool turn_pending_ = false;
+  int64_t started_us_ = 0;
+  int64_t slow_disk_us_ = 0;
+  uint64_t snapshots_installed_ = 0;
+  uint64_t snapshots_taken_ = 0;
+  std::deque<std::vector<PersistedRecord>> under_way_;
+  std::vector<Event> deferred_;  // while paused
+  std::map<uint64_t, Asked> writes_;  // by seq
+  std::map<uint64_t, Asked> reads_;
+  Pool<Work> works_;
+};
+
+}  // namespace decree::lab

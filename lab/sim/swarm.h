@@ -1,0 +1,73 @@
+// What one seed is made of: the size of the cluster, which faults and how strong, how the clients behave, how small the
+// limits are. Every seed draws its own mix, because a fault that always happens hides what only happens without it.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "decree/options.h"
+#include "lab/sim/network.h"
+#include "lab/sim/random.h"
+
+namespace decree::lab {
+
+enum class FaultKind : uint8_t {
+  crash_one,       // a process dies (kill or power failure), starts again
+  crash_commit,    // dies in the middle of a log write
+  crash_all,       // all at the same moment
+  pause,           // SIGSTOP: time goes on, nothing else does
+  cut_member,      // one member from all others, both ways
+  cut_halves,      // two sides
+  cut_one_way,     // one direction of one link, or everything out of (into) one member
+  cut_link,        // both directions of one link
+  lose_beats,      // only heartbeats suffer
+  slow_link,
+  reset_link,      // the connection closes and opens again
+  slow_disk,
+  transfer,        // a leadership transfer is asked for
+  count,
+};
+constexpr uint32_t kFaultKinds = static_cast<uint32_t>(FaultKind::count);
+const char* fault_name(FaultKind kind);
+
+struct DiskProfile {
+  int64_t sync_us = 500;      // least
+  int64_t jitter_us = 200;
+  double stall = 0;           // chance of a long sync
+  int64_t stall_us = 0;
+};
+
+struct Swarm {
+  uint32_t members = 3;
+  int64_t tick_us = 10'000;
+  int64_t fault_phase_us = 0;
+  Options options;
+  NetworkProfile network;
+  DiskProfile disk;
+  bool real_log = false;        // wal_disk instead of model_disk
+  bool real_store = true;       // kv::Store instead of the toy
+  uint64_t snapshot_every = 0;  // slots
+  uint64_t segment_bytes = 0;
+  int64_t fault_mean_us[kFaultKinds] = {};  // mean time between two of a kind; 0 = never
+  int64_t fault_length_us = 0;              // mean
+  double power_failure = 0.5;               // of crashes
+  int64_t turn_delay_us = 0;                // mean; more gathers more inputs in one turn
+  double turn_spent = 0;                    // chance that a turn is told to stop early
+  double fork_check = 0;                    // share of acknowledgements at which the disk is really forked
+  uint32_t clients = 4;
+  uint32_t keys = 4;
+  int64_t think_us = 0;
+  int64_t patience_us = 0;
+  double follow_leader = 0;                 // share of operations sent to the leader on purpose
+};
+
+struct SwarmLimits {
+  bool real_log = true;
+  bool real_store = true;
+  double scale = 1;  // of the fault phase's length
+};
+
+Swarm draw_swarm(uint64_t seed, const SwarmLimits& limits);
+std::string describe(const Swarm& swarm);
+
+}  // namespace decree::lab

@@ -1,0 +1,215 @@
+#include "lab/sim/world.h"
+
+#include <fmt/format.h>
+
+#include "lab/sim/check_hook.h"
+#include "lab/sim/sim_member.h"
+
+namespace decree::lab {
+
+namespace {
+
+std::unique_ptr<Disk> make_disk(const Swarm& swarm) {
+  return swarm.real_log ? make_wal_disk(swarm.segment_bytes) : make_model_disk();
+}
+
+}  // namespace
+
+void RunStatistics::add(const RunStatistics& o) {
+  events += o.events;
+  operations += o.operations;
+  ok += o.ok;
+  failed += o.failed;
+  unknown += o.unknown;
+  slots += o.slots;
+  ballots += o.ballots;
+  restarts += o.restarts;
+  snapshots_taken += o.snapshots_taken;
+  snapshots_installed += o.snapshots_installed;
+  forks += o.forks;
+  lost += o.lost;
+  duplicated += o.duplicated;
+  straggled += o.straggled;
+  for (uint32_t i = 0; i < kFaultKinds; ++i) faults[i] += o.faults[i];
+  simulated_us += o.simulated_us;
+}
+
+World::World(uint64_t seed, const RunOptions& options)
+    : seed_(seed),
+      options_(options),
+      swarm_(draw_swarm(seed, options.limits)),
+      random_(seed),
+      client_random_(random_.fork()),
+      fault_random_(random_.fork()),
+      network_(swarm_.network, random_.fork()),
+      ghost_(swarm_.members, swarm_.members / 2 + 1, swarm_.members / 2 + 1),
+      trace_(options.trace),
+      connected_((swarm_.members + 1) * (swarm_.members + 1), false) {
+  for (uint32_t n = 1; n <= swarm_.members; ++n)
+    members_.push_back(std::make_unique<SimMember>(*this, NodeId(n), make_disk(swarm_)));
+}
+
+World::~World() = default;
+
+RunResult World::run() {
+  RunResult result;
+  result.seed = seed_;
+  if (trace_.wanted()) trace_.line(0, 0, "swarm", fmt::format("\"seed\":{},\"draw\":{}", seed_, json_string(describe(swarm_))));
+  const CatchChecks catching;
+  try {
+    for (uint32_t n = 1; n <= swarm_.members; ++n) schedule_start(n, static_cast<int64_t>(random_.below(300'000)));
+    start_clients();
+    start_faults();
+    Event phase;
+    phase.kind = EventKind::phase;
+    queue_.schedule(swarm_.fault_phase_us, phase);
+    while (!finished_ && !breach_ && !queue_.empty()) dispatch(queue_.pop());
+    if (!breach_) check_history();
+  } catch (const CheckFailed& failed) {
+    fail("check", failed.sentence);
+  }
+  for (const Operation& op : history_) {
+    ++statistics_.operations;
+    (op.outcome == OpOutcome::ok ? statistics_.ok : op.outcome == OpOutcome::fail ? statistics_.failed : statistics_.unknown) += 1;
+    if (options_.history != nullptr) *options_.history << encode_operation(op) << '\n';
+  }
+  trace_.fold(ghost_.fingerprint());
+  statistics_.slots = ghost_.chosen_prefix().value;
+  statistics_.ballots = ghost_.ballots_seen();
+  statistics_.simulated_us = queue_.now_us();
+  statistics_.lost = network_.lost();
+  statistics_.duplicated = network_.duplicated();
+  statistics_.straggled = network_.straggled();
+  result.breach = breach_;
+  result.at_us = queue_.now_us();
+  result.trace_hash = trace_.hash();
+  result.statistics = statistics_;
+  if (trace_.wanted() && breach_)
+    trace_.line(queue_.now_us(), 0, "BROKEN",
+                fmt::format("\"invariant\":\"{}\",\"sentence\":{}", breach_.invariant, json_string(breach_.sentence)));
+  return result;
+}
+
+void World::dispatch(const Event& event) {
+  ++statistics_.events;
+  trace_.fold(static_cast<uint64_t>(event.at_us) * 64 + static_cast<uint64_t>(event.kind) * 8 + event.member);
+  trace_.fold(event.a);
+  switch (event.kind) {
+    case EventKind::client_next: client_next(static_cast<uint32_t>(event.a)); break;
+    case EventKind::client_late: client_late(static_cast<uint32_t>(event.a), event.b); break;
+    case EventKind::fault: on_fault(static_cast<FaultKind>(event.a)); break;
+    case EventKind::heal: on_heal(event.a); break;
+    case EventKind::phase: on_phase(); break;
+    default: member(event.member).handle(event); break;
+  }
+  if (ghost_.breach() && !breach_) breach_ = ghost_.breach();
+}
+
+void World::fail(const char* invariant, std::string sentence) {
+  if (breach_) return;
+  breach_.invariant = invariant;
+  breach_.sentence = std::move(sentence);
+}
+
+// ---- network ----
+
+void World::send(NodeId from, NodeId to, uint64_t boot, Message message) {
+  trace_.fold(message_fingerprint(message) ^ to.value);
+  const bool connected = connected_[from.value * (swarm_.members + 1) + to.value];
+  const bool is_beat = std::holds_alternative<Beat>(message) || std::holds_alternative<BeatReply>(message);
+  Fate fate;
+  if (connected) fate = network_.judge(from.value, to.value, is_beat, queue_.now_us());
+  if (trace_.wanted())
+    note(from.value, "send",
+         fmt::format("\"to\":{},\"boot\":{},\"copies\":{},\"message\":\"{}\",{}", to.value, boot, fate.copies, message_name(message),
+                     trace_fields(message)));
+  Event e;
+  e.kind = EventKind::deliver;
+  e.member = static_cast<uint8_t>(to.value);
+  if (fate.copies == 2) {
+    e.a = flights_.put(Flight{from, to, message});
+    queue_.schedule(fate.delay_us[1], e);
+  }
+  if (fate.copies >= 1) {
+    e.a = flights_.put(Flight{from, to, std::move(message)});
+    queue_.schedule(fate.delay_us[0], e);
+  }
+}
+
+void World::connect(uint32_t a, uint32_t b, int64_t delay_us) {
+  if (!member(a).running() || !member(b).running()) return;
+  if (!network_.is_open(a, b) || !network_.is_open(b, a)) return;
+  for (const auto& [x, y] : {std::pair{a, b}, std::pair{b, a}}) {
+    connected_[x * (swarm_.members + 1) + y] = true;
+    Event e;
+    e.kind = EventKind::link_notice;
+    e.member = static_cast<uint8_t>(x);
+    e.life = member(x).life();
+    e.a = y;
+    e.b = 1;
+    queue_.schedule(delay_us + static_cast<int64_t>(fault_random_.below(500)), e);
+  }
+}
+
+void World::disconnect(uint32_t a, uint32_t b, int64_t delay_us) {
+  for (const auto& [x, y] : {std::pair{a, b}, std::pair{b, a}}) {
+    connected_[x * (swarm_.members + 1) + y] = false;
+    if (!member(x).running()) continue;
+    Event e;
+    e.kind = EventKind::link_notice;
+    e.member = static_cast<uint8_t>(x);
+    e.life = member(x).life();
+    e.a = y;
+    e.b = 0;
+    queue_.schedule(delay_us + static_cast<int64_t>(fault_random_.below(500)), e);
+  }
+}
+
+void World::on_process_end(uint32_t node) {
+  ++statistics_.restarts;
+  for (uint32_t n = 1; n <= swarm_.members; ++n)
+    if (n != node) disconnect(node, n, static_cast<int64_t>(fault_random_.below(3000)));
+}
+
+void World::on_process_start(uint32_t node) {
+  for (uint32_t n = 1; n <= swarm_.members; ++n)
+    if (n != node) connect(node, n, static_cast<int64_t>(fault_random_.below(20'000)));
+}
+
+void World::schedule_start(uint32_t node, int64_t delay_us) {
+  Event e;
+  e.kind = EventKind::start;
+  e.member = static_cast<uint8_t>(node);
+  queue_.schedule(delay_us, e);
+}
+
+// ---- what was applied ----
+
+void World::remember_request(RequestId id, uint32_t client) { requests_[id] = clients_[client].operation; }
+
+// Tells the history where operations of unknown outcome ended up.
+void World::on_command_applied(uint32_t node, Slot slot, int64_t revision_before, int64_t revision_after) {
+  if (trace_.wanted())
+    note(node, "apply", fmt::format("\"slot\":{},\"revision\":{}", slot.value, revision_after));
+  if (revision_after == revision_before) return;
+  const ChosenSlot* chosen = ghost_.chosen(slot);
+  if (chosen == nullptr) return;  // I8 will say so
+  const auto it = requests_.find(chosen->id);
+  if (it == requests_.end()) return;
+  Operation& op = history_[it->second];
+  if (op.outcome != OpOutcome::ok) op.revision = revision_after;
+}
+
+void World::check_history() {
+  History history = history_;
+  for (Operation& op : history)
+    if (op.outcome == OpOutcome::fail && op.revision != 0 && op.may_write())
+      return fail("I16", "a request that was refused for sure took a revision: " + describe(op));
+  const Verdict whole = check_whole_store(history);
+  if (whole.judgement == Judgement::bad) return fail("I15", whole.problem);
+  if (history.size() > 400) return;
+  const Verdict keys = check_keys(history);
+  if (keys.judgement == Judgement::bad) fail("I15", "per key: " + keys.problem);
+}
+
+}  // namespace decree::lab

@@ -1,0 +1,172 @@
+// One run: members, network, disks, clients and faults under one virtual clock, and the checkers that watch every step.
+//
+// Everything is drawn from the seed; nothing else enters. Two phases: first everything that can go wrong does, then all
+// faults stop, and the cluster must get going, answer everything that is pending, and agree.
+#pragma once
+
+#include <memory>
+#include <ostream>
+#include <string>
+#include <vector>
+
+#include "lab/check/ghost.h"
+#include "lab/check/history.h"
+#include "lab/check/linearizability.h"
+#include "lab/sim/event_queue.h"
+#include "lab/sim/network.h"
+#include "lab/sim/swarm.h"
+#include "lab/sim/trace.h"
+
+namespace decree::lab {
+
+class SimMember;
+
+struct RunOptions {
+  SwarmLimits limits;
+  std::ostream* trace = nullptr;     // JSON lines
+  std::ostream* history = nullptr;   // the clients' history, JSON lines
+  bool early_persisted = false;      // planted: the host tells the member that a write is durable when it has only begun
+};
+
+struct RunStatistics {
+  uint64_t events = 0;
+  uint64_t operations = 0;
+  uint64_t ok = 0;
+  uint64_t failed = 0;
+  uint64_t unknown = 0;
+  uint64_t slots = 0;
+  uint64_t ballots = 0;
+  uint64_t restarts = 0;
+  uint64_t snapshots_taken = 0;
+  uint64_t snapshots_installed = 0;
+  uint64_t forks = 0;
+  uint64_t lost = 0;
+  uint64_t duplicated = 0;
+  uint64_t straggled = 0;
+  uint64_t faults[kFaultKinds] = {};
+  int64_t simulated_us = 0;
+  void add(const RunStatistics& other);
+};
+
+struct RunResult {
+  uint64_t seed = 0;
+  Breach breach;  // empty: clean
+  int64_t at_us = 0;
+  uint64_t trace_hash = 0;
+  RunStatistics statistics;
+};
+
+struct Flight {
+  NodeId from;
+  NodeId to;
+  Message message;
+};
+
+class World {
+ public:
+  World(uint64_t seed, const RunOptions& options);
+  ~World();
+  RunResult run();
+
+  // ---- for members ----
+  EventQueue& queue() { return queue_; }
+  Ghost& ghost() { return ghost_; }
+  Trace& trace() { return trace_; }
+  const Swarm& swarm() const { return swarm_; }
+  RunStatistics& statistics() { return statistics_; }
+  const RunOptions& options() const { return options_; }
+  Random& random() { return random_; }
+  bool faults_on() const { return faults_on_; }
+  uint32_t members() const { return swarm_.members; }
+  SimMember& member(uint32_t node) { return *members_[node - 1]; }
+  void send(NodeId from, NodeId to, uint64_t boot, Message message);
+  Flight take_flight(uint64_t number) { return flights_.take(number); }
+  Operation& operation_of(uint32_t client) { return history_[clients_[client].operation]; }
+  void finish(uint32_t client, uint64_t serial, OpOutcome outcome);
+  // Not yet answered and not yet given up.
+  bool is_waiting(uint32_t client, uint64_t serial) const {
+    return clients_[client].waiting && clients_[client].serial == serial;
+  }
+  void on_command_applied(uint32_t node, Slot slot, int64_t revision_before, int64_t revision_after);
+  void remember_request(RequestId id, uint32_t client);
+  Slot acknowledged() const { return acknowledged_; }
+  void on_acknowledged(Slot slot) { acknowledged_ = std::max(acknowledged_, slot); }
+  void fail(const char* invariant, std::string sentence);
+  int64_t now_ns() const { return queue_.now_us() * 1000; }
+  void note(uint32_t member, const char* what, const std::string& fields = {}) {
+    if (trace_.wanted()) trace_.line(queue_.now_us(), member, what, fields);
+  }
+  // A process died or started: connections close and open.
+  void on_process_end(uint32_t node);
+  void on_process_start(uint32_t node);
+  void schedule_start(uint32_t node, int64_t delay_us);
+
+ private:
+  struct Client {
+    bool waiting = false;
+    bool is_probe = false;
+    uint64_t serial = 0;      // of its present operation
+    uint64_t values = 0;
+    size_t operation = 0;     // in history_
+    uint32_t member = 1;      // asked now
+    int64_t last_mod[32] = {};  // last seen modification revision of a key, for compares
+  };
+  struct Fault {
+    FaultKind kind;
+    uint32_t a = 0;
+    uint32_t b = 0;
+    uint32_t sides = 0;
+  };
+
+  void dispatch(const Event& event);
+  void check_touched(uint32_t node);
+  // clients (clients.cc)
+  void start_clients();
+  void client_next(uint32_t client);
+  void client_late(uint32_t client, uint64_t serial);
+  Operation make_operation(uint32_t client);
+  SimpleRequest make_request(uint32_t client, OpKind kind);
+  std::string key(uint64_t n) const;
+  uint32_t choose_member();
+  // faults (faults.cc)
+  void start_faults();
+  void on_fault(FaultKind kind);
+  void on_heal(uint64_t number);
+  void cut(uint32_t sides_a, uint32_t sides_b, bool both_ways, bool heal);
+  void connect(uint32_t a, uint32_t b, int64_t delay_us);
+  void disconnect(uint32_t a, uint32_t b, int64_t delay_us);
+  int64_t fault_length();
+  // phases (phases.cc)
+  void stop_faults();
+  void on_phase();
+  bool all_settled(std::string* why);
+  void check_history();
+
+  const uint64_t seed_;
+  const RunOptions options_;
+  const Swarm swarm_;
+  Random random_;         // of the world; clients, network and faults have their own
+  Random client_random_;
+  Random fault_random_;
+  EventQueue queue_;
+  Network network_;
+  Pool<Flight> flights_;
+  Pool<Fault> faults_;
+  Ghost ghost_;
+  Trace trace_;
+  RunStatistics statistics_;
+  std::vector<std::unique_ptr<SimMember>> members_;
+  std::vector<Client> clients_;
+  History history_;
+  std::unordered_map<RequestId, size_t, IdHash> requests_;  // to the operation; look-up only
+  std::vector<bool> connected_;  // (from, to)
+  Slot acknowledged_;
+  Breach breach_;
+  bool faults_on_ = true;
+  bool clients_on_ = true;
+  uint32_t phase_ = 0;
+  int64_t healed_at_us_ = 0;
+  bool finished_ = false;
+};
+
+}  // namespace decree::lab

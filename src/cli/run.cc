@@ -125,7 +125,7 @@ std::string json_of(const google::protobuf::Message& message) {
 void Context::write_json(const google::protobuf::Message& message) const { out << json_of(message) << '\n'; }
 
 int Context::failed(std::string_view what, const client::Status& status) const {
-  const std::string text = printable(status.message.empty() ? client::code_name(status.code) : status.message);
+  const std::string text = printable(status.message.empty() ? std::string_view(client::code_name(status.code)) : status.message);
   if (status.fate == client::Fate::unknown) {
     err << fmt::format("decree: {}: outcome unknown: it may or may not have been done ({}). Read the key before trying again.\n",
                        what, text);
@@ -133,7 +133,7 @@ int Context::failed(std::string_view what, const client::Status& status) const {
   }
   err << fmt::format("decree: {}: {}\n", what, text);
   const bool unavailable = status.code == client::Code::unavailable || status.code == client::Code::deadline_exceeded ||
-                           status.code == client::Code::cancelled;
+                           status.code == client::Code::canceled;
   return unavailable ? exit_unavailable : exit_refused;
 }
 

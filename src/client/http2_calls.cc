@@ -9,12 +9,13 @@
 #include <vector>
 
 #include "decree/check.h"
+#include "http/grpc_framing.h"
 
 namespace decree::client {
 
 namespace {
 
-constexpr size_t prefix_bytes = 5;
+constexpr size_t prefix_bytes = http::grpc_prefix_bytes;
 constexpr size_t reply_bytes_max = size_t{1} << 30;
 constexpr int32_t stream_window_bytes = 4 << 20;
 constexpr int32_t connection_window_bytes = 64 << 20;
@@ -47,27 +48,6 @@ struct Call {
   }
 };
 
-int hex_digit(char c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-  return -1;
-}
-
-std::string percent_decoded(std::string_view text) {
-  std::string out;
-  out.reserve(text.size());
-  for (size_t i = 0; i < text.size(); ++i) {
-    if (text[i] == '%' && i + 2 < text.size() && hex_digit(text[i + 1]) >= 0 && hex_digit(text[i + 2]) >= 0) {
-      out += static_cast<char>(hex_digit(text[i + 1]) * 16 + hex_digit(text[i + 2]));
-      i += 2;
-    } else {
-      out += text[i];
-    }
-  }
-  return out;
-}
-
 int to_number(std::string_view text, int otherwise) {
   int number = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
@@ -83,11 +63,9 @@ nghttp2_nv field(std::string_view name, std::string_view value, uint8_t flags = 
 }  // namespace
 
 std::string frame_message(std::string_view message) {
-  const auto size = static_cast<uint32_t>(message.size());
   std::string framed;
-  framed.reserve(prefix_bytes + message.size());
-  framed += '\0';
-  for (int shift = 24; shift >= 0; shift -= 8) framed += static_cast<char>((size >> shift) & 0xff);
+  framed.reserve(http::grpc_prefix_bytes + message.size());
+  http::append_grpc_prefix(&framed, message.size());
   framed += message;
   return framed;
 }
@@ -179,7 +157,7 @@ int Http2Calls::Impl::on_header(nghttp2_session* session, const nghttp2_frame* f
   if (key == "grpc-status") {
     call->grpc_status = to_number(text, static_cast<int>(Code::unknown));
   } else if (key == "grpc-message") {
-    call->message = percent_decoded(text);
+    call->message = http::percent_decode(text);
   } else if (key == ":status") {
     call->http_status = to_number(text, 0);
   }
@@ -328,7 +306,7 @@ bool Http2Calls::feed(std::string_view bytes) {
   impl_->heard = true;
   const ssize_t taken = nghttp2_session_mem_recv(impl_->session, reinterpret_cast<const uint8_t*>(bytes.data()),
                                                  bytes.size());
-  if (taken == static_cast<ssize_t>(bytes.size()) && nghttp2_session_want_read(impl_->session) != 0) return true;
+  if (!http1 && taken == static_cast<ssize_t>(bytes.size()) && nghttp2_session_want_read(impl_->session) != 0) return true;
   impl_->closed = true;
   if (http1) {
     impl_->error_text = "it answers HTTP/1, not HTTP/2: is this really a client endpoint (and not a peer's)?";

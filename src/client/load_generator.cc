@@ -324,7 +324,7 @@ void Generator::failed(const Slot& slot, CallEnd end, Code code, std::string_vie
     return;
   }
   ++report_.counts.failed;
-  ++report_.errors_by_code[std::string(code_name(code))];
+  ++report_.errors_by_code[code_name(code)];
   if (slot.op != LoadOp::range && fate_of(end, code, text) == Fate::unknown) ++report_.unknown_outcomes;
   const std::string key(text);
   if (report_.error_texts.size() < error_texts_max || report_.error_texts.count(key) != 0) ++report_.error_texts[key];

@@ -1,16 +1,8 @@
 #include "client/status.h"
 
-#include <array>
-
 namespace decree::client {
 
 namespace {
-
-constexpr std::array<std::string_view, 17> names = {
-    "OK",          "Cancelled",          "Unknown",           "InvalidArgument", "DeadlineExceeded",
-    "NotFound",    "AlreadyExists",      "PermissionDenied",  "ResourceExhausted", "FailedPrecondition",
-    "Aborted",     "OutOfRange",         "Unimplemented",     "Internal",        "Unavailable",
-    "DataLoss",    "Unauthenticated"};
 
 bool contains(std::string_view text, std::string_view part) { return text.find(part) != std::string_view::npos; }
 
@@ -23,9 +15,11 @@ bool said_before_proposing(std::string_view message) {
 
 }  // namespace
 
-Code code_from_wire(uint32_t number) { return number < names.size() ? static_cast<Code>(number) : Code::unknown; }
+Code code_from_wire(uint32_t number) {
+  return number < static_cast<uint32_t>(http::grpc_codes) ? static_cast<Code>(number) : Code::unknown;
+}
 
-std::string_view code_name(Code code) { return names[static_cast<size_t>(code)]; }
+const char* code_name(Code code) { return http::grpc_code_name(static_cast<int>(code)); }
 
 Fate fate_of(CallEnd end, Code code, std::string_view message) {
   if (end == CallEnd::not_taken) return Fate::not_done;

@@ -5,31 +5,14 @@
 #include <string>
 #include <string_view>
 
+#include "http/grpc_framing.h"
+
 namespace decree::client {
 
-// gRPC's status codes, the numbers of the wire.
-enum class Code : uint8_t {
-  ok = 0,
-  cancelled = 1,
-  unknown = 2,
-  invalid_argument = 3,
-  deadline_exceeded = 4,
-  not_found = 5,
-  already_exists = 6,
-  permission_denied = 7,
-  resource_exhausted = 8,
-  failed_precondition = 9,
-  aborted = 10,
-  out_of_range = 11,
-  unimplemented = 12,
-  internal = 13,
-  unavailable = 14,
-  data_loss = 15,
-  unauthenticated = 16,
-};
+using Code = http::GrpcCode;
 
 Code code_from_wire(uint32_t number);  // numbers nobody defined become `unknown`
-std::string_view code_name(Code code);
+const char* code_name(Code code);      // "InvalidArgument"
 
 // What happened to a change. A caller that repeats a change of unknown fate may do it twice.
 enum class Fate : uint8_t {

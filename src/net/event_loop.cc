@@ -142,6 +142,7 @@ int EventLoop::Impl::poll(std::chrono::nanoseconds max_wait) {
   }
   if (!has_pwait2)
     n = ::epoll_wait(epoll_fd, events, events_per_wait, static_cast<int>((max_wait.count() + 999999) / 1000000));
+  woke_at = std::chrono::steady_clock::now();
   bool mail = false;
   for (int i = 0; i < n; ++i) {
     auto* owner = static_cast<FdOwner*>(events[i].data.ptr);
@@ -196,6 +197,8 @@ void EventLoop::cancel(uint64_t timer) {
   impl_->timers.erase({it->second, timer});
   impl_->timer_times.erase(it);
 }
+
+SteadyTime EventLoop::woke_at() const { return impl_->woke_at; }
 
 EventLoop::Counters EventLoop::counters() const { return impl_->counters; }
 

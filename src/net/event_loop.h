@@ -23,6 +23,8 @@ class EventLoop {
 
   // Returns after dispatching what was ready, or after `max_wait`. Does not flush.
   void wait(std::chrono::nanoseconds max_wait);
+  // When the last wait() came back from the kernel: the beginning of the turn.
+  SteadyTime woke_at() const;
   // Writes the output of every connection that called Connection::want_flush() since the last flush.
   void flush();
 

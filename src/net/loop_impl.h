@@ -68,6 +68,7 @@ struct EventLoop::Impl {
   std::map<std::pair<SteadyTime, uint64_t>, std::function<void()>> timers;
   std::unordered_map<uint64_t, SteadyTime> timer_times;
   uint64_t next_timer = 1;
+  SteadyTime woke_at{};
   std::vector<std::shared_ptr<SocketConnection>> open;  // position kept in the connection
   std::vector<std::shared_ptr<SocketConnection>> to_flush;
   std::vector<std::shared_ptr<SocketConnection>> flushing;

@@ -532,6 +532,11 @@ bool Transport::is_connected(NodeId peer) const {
   return it != impl_->peers.end() && it->second.main != nullptr;
 }
 
+uint64_t Transport::round_trip_us(NodeId peer) const {
+  const auto it = impl_->peers.find(peer);
+  return it == impl_->peers.end() ? 0 : it->second.traffic.round_trip_us;
+}
+
 std::vector<PeerTraffic> Transport::traffic() const {
   std::vector<PeerTraffic> all;
   for (const auto& [node, p] : impl_->peers) {

@@ -66,6 +66,7 @@ class Transport {
   void send(NodeId to, const Message& message);
 
   bool is_connected(NodeId peer) const;
+  uint64_t round_trip_us(NodeId peer) const;  // 0: not measured
   std::vector<PeerTraffic> traffic() const;
   uint64_t garbage_connections() const;
 

@@ -1,0 +1,460 @@
+#include "server/member.h"
+
+#include <condition_variable>
+#include <cstdlib>
+#include <mutex>
+#include <thread>
+#include <utility>
+
+#include "api/server_front.h"
+#include "decree/replica.h"
+#include "fmt/format.h"
+#include "kv/applier.h"
+#include "runtime/file_snapshot_store.h"
+#include "runtime/log_thread.h"
+#include "runtime/node.h"
+#include "runtime/start_up.h"
+#include "runtime/worker_pool.h"
+#include "server/cluster_view.h"
+#include "server/identity.h"
+#include "server/logging.h"
+#include "server/logical_clock.h"
+#include "server/member_metrics.h"
+#include "server/turn_watch.h"
+#include "server/version.h"
+#include "storage/data_dir.h"
+#include "storage/posix_file_system.h"
+#include "transport/transport.h"
+
+namespace decree::server {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+using std::chrono::milliseconds;
+
+constexpr milliseconds kTurnShare{1};
+constexpr milliseconds kStall{200};
+constexpr int kReadsAfterStall = 16;
+constexpr milliseconds kDrain{5000};
+constexpr milliseconds kStopMax{10000};
+constexpr size_t kWorkers = 2;
+
+Level to_level(transport::LogLevel level) {
+  switch (level) {
+    case transport::LogLevel::debug: return Level::debug;
+    case transport::LogLevel::info: return Level::info;
+    case transport::LogLevel::warn: return Level::warn;
+    case transport::LogLevel::error: return Level::error;
+  }
+  return Level::info;
+}
+
+Level to_level(runtime::Severity severity) {
+  switch (severity) {
+    case runtime::Severity::debug: return Level::debug;
+    case runtime::Severity::info: return Level::info;
+    case runtime::Severity::warn: return Level::warn;
+    case runtime::Severity::error: return Level::error;
+  }
+  return Level::info;
+}
+
+// Ends the process when stopping hangs, for instance in a sync that never returns.
+class StopWatchdog {
+ public:
+  StopWatchdog() : thread_([this] {
+    std::unique_lock lock(mutex_);
+    if (wake_.wait_for(lock, kStopMax, [this] { return done_; })) return;
+    std::_Exit(static_cast<int>(ExitCode::stop_timeout));
+  }) {}
+  ~StopWatchdog() {
+    {
+      const std::lock_guard lock(mutex_);
+      done_ = true;
+    }
+    wake_.notify_one();
+    thread_.join();
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  bool done_ = false;
+  std::thread thread_;
+};
+
+}  // namespace
+
+struct Member::Impl final : runtime::Host, transport::TransportSink, runtime::NodeObserver {
+  enum class Stage : uint8_t { running, handing_over, draining, done };
+
+  Impl(net::EventLoop& l, const Config& c)
+      : loop(l), config(c), watch([](const std::string& line) { log_line(Level::warn, line); }) {}
+
+  ~Impl() override {
+    const StopWatchdog watchdog;
+    front.reset();
+    transport.reset();
+    if (pool) pool->stop();
+    if (log) log->stop();
+    if (data && !node_failed()) {
+      const Result<void> closed = data->close();
+      if (!closed) log_line(Level::warn, closed.error().message);
+    }
+    view.reset();
+    node.reset();
+  }
+
+  bool node_failed() const { return node && node->failure().has_value(); }
+
+  // ---- start ----
+  std::optional<StartProblem> start() {
+    if (auto problem = open_data()) return problem;
+    if (auto problem = load()) return problem;
+    return open_ports();
+  }
+
+  static StartProblem problem_of(const Error& error) { return StartProblem{exit_code_of(error), error.message}; }
+
+  std::optional<StartProblem> open_data() {
+    const Genesis genesis = make_genesis(config);
+    Result<std::optional<Identity>> found = storage::DataDir::peek(*files, config.data_dir);
+    if (!found) return problem_of(found.error());
+    storage::OpenOptions options;
+    if (!found->has_value()) {
+      if (config.joins_existing)
+        return StartProblem{ExitCode::usage,
+                            "--initial-cluster-state=existing: joining a running cluster is not supported yet; start all members "
+                            "of a new cluster with --initial-cluster-state=new"};
+      options.create = genesis.identity;
+      options.create->incarnation = draw_incarnation();
+    }
+    Result<std::unique_ptr<storage::DataDir>> opened = storage::DataDir::open(*files, config.data_dir, options);
+    if (!opened) return problem_of(opened.error());
+    data = std::move(opened).value();
+    for (const std::string& note : data->notes()) log_line(Level::warn, note);
+    recovered = data->recovered();
+    membership = recovered.has_membership ? recovered.membership : genesis.membership;
+    if (data->created()) {
+      log_line(Level::info, fmt::format("new data directory cluster={:x} member={:x} node={}", genesis.identity.cluster.value,
+                                        genesis.identity.member_id, genesis.identity.node.value));
+      return std::nullopt;
+    }
+    return check_owner(genesis);
+  }
+
+  // Existing data decides who this is. Flags that contradict it are a mistake worth stopping for, unless the membership
+  // has changed since: then the flags of the first start cannot be right any more and are ignored.
+  std::optional<StartProblem> check_owner(const Genesis& genesis) {
+    const Identity& own = data->identity();
+    const decree::Member* self = membership.find(own.node);
+    if (self != nullptr && self->name != config.name)
+      return StartProblem{ExitCode::identity,
+                          fmt::format("the data directory {} belongs to member {}, but --name says {}: use that member's own "
+                                      "directory, or start with --name {}",
+                                      config.data_dir, self->name, config.name, self->name)};
+    const bool flags_match = genesis.identity.cluster == own.cluster && genesis.identity.member_id == own.member_id;
+    if (config.has_bootstrap_flags && membership.epoch == 0 && !flags_match)
+      return StartProblem{ExitCode::identity,
+                          fmt::format("the data directory {} belongs to cluster {:x}, but --initial-cluster and "
+                                      "--initial-cluster-token describe cluster {:x}: use another directory, or leave those two "
+                                      "flags out (they only matter at the first start)",
+                                      config.data_dir, own.cluster.value, genesis.identity.cluster.value)};
+    if (!config.bootstrap_flags.empty())
+      log_line(Level::info, fmt::format("data exists, flags of the first start are ignored flags={}",
+                                        fmt::join(config.bootstrap_flags, ",")));
+    return std::nullopt;
+  }
+
+  std::optional<StartProblem> load() {
+    const auto began = Clock::now();
+    const Identity identity = data->identity();
+    store = std::make_unique<kv::Store>(kv::StoreConfig{identity.cluster.value, identity.member_id});
+    snapshots = std::make_unique<runtime::FileSnapshotStore>(data->snapshots(), identity.cluster);
+    Result<std::optional<runtime::StoredSnapshot>> restored = runtime::restore_newest(*snapshots, *store, recovered);
+    if (!restored) return problem_of(restored.error());
+
+    runtime::NodeOptions options;
+    options.identity = identity;
+    options.boot = recovered.boot;
+    options.snapshot_count = config.snapshot_count;
+    options.snapshot_log_bytes_min = config.snapshot_log_bytes;
+    if (restored->has_value()) {
+      options.snapshot = **restored;
+      options.applied = (*restored)->manifest.index;
+      options.chain = (*restored)->manifest.chain;
+      options.term = (*restored)->manifest.term;
+    }
+    Options protocol = protocol_options(config);
+    protocol.seed = identity.incarnation.value;
+    const size_t entries = recovered.accepted.size();
+    decree::Replica replica(std::move(recovered), membership, protocol);
+
+    const runtime::Post post = [this](std::function<void()> work) { loop.post(std::move(work)); };
+    pool = std::make_unique<runtime::WorkerPool>(kWorkers, post);
+    log = std::make_unique<runtime::LogThread>(data->wal(), post, log_callbacks());
+    node = std::make_unique<runtime::Node>(*this, std::move(replica), *store, *snapshots, options, this);
+    log_line(Level::info,
+             fmt::format("data loaded snapshot={} log_entries={} revision={} ms={}", options.applied.value, entries,
+                         store->current_revision(),
+                         std::chrono::duration_cast<milliseconds>(Clock::now() - began).count()));
+    return std::nullopt;
+  }
+
+  runtime::LogThread::Callbacks log_callbacks() {
+    runtime::LogThread::Callbacks c;
+    c.persisted = [this](LogToken upto) { node->on_persisted(upto); };
+    c.failed = [this](const Error& error) {
+      failed_by_log = true;
+      node->on_log_error(error);
+    };
+    c.disk_health = [this](bool ok, const std::string& cause) {
+      if (!ok) log_line(Level::error, fmt::format("the log has no room left cause=\"{}\"", cause));
+      log_full = !ok;
+      node->on_disk_health(!log_full && !reserve_full);
+    };
+    c.synced = [this](double seconds) {
+      if (front) front->metrics().wal_fsync_seconds.observe(seconds);
+    };
+    c.reserve_wanted = [this] { prepare_reserve(); };
+    return c;
+  }
+
+  std::optional<StartProblem> open_ports() {
+    transport::TransportOptions options;
+    const Identity& identity = data->identity();
+    options.self = transport::Self{identity.cluster, identity.node, identity.member_id, identity.incarnation,
+                                   data->boot(),     config.name,   kRelease};
+    options.epoch = membership.epoch;
+    options.members = membership.members;
+    options.listen = config.listen_peer;
+    transport = std::make_unique<transport::Transport>(loop, std::move(options), *this);
+    Result<void> listening = transport->start();
+    if (!listening) return StartProblem{ExitCode::address, "peer port: " + listening.error().message};
+    view = std::make_unique<ClusterView>(*node, *store, *transport,
+                                         ClusterView::Own{identity.member_id, config.name, config.advertise_client_urls,
+                                                          kEtcdClusterVersion});
+    front = std::make_unique<api::ServerFront>(loop, *view, *store, front_options(),
+                                               [](const std::string& line) { log_line(Level::info, line); });
+    add_member_metrics(front->metrics(), *node, *transport, data->wal(), clock);
+    Result<void> clients = front->listen();
+    if (!clients) return StartProblem{ExitCode::address, "client port: " + clients.error().message};
+    std::string ports;
+    for (const uint16_t port : front->ports()) ports += (ports.empty() ? "" : ",") + std::to_string(port);
+    log_line(Level::info, fmt::format("ready to take requests client_ports={} peer_ports={} cluster={:x} member={:x} node={} "
+                                      "members={} boot={}",
+                                      ports, fmt::join(transport->ports(), ","), identity.cluster.value, identity.member_id,
+                                      identity.node.value, membership.members.size(), data->boot()));
+    return std::nullopt;
+  }
+
+  api::FrontOptions front_options() const {
+    api::FrontOptions o;
+    o.listen = config.listen_client;
+    o.listen_metrics = config.listen_metrics;
+    o.advertise_client_urls = config.advertise_client_urls;
+    o.request_bytes_max = config.request_bytes_max;
+    o.limits.message_bytes_max = config.request_bytes_max + (512u << 10);
+    o.txn_ops_max = config.txn_ops_max;
+    o.request_timeout = milliseconds(5000 + 2 * config.election_ms);
+    o.quota_bytes = config.quota_bytes;
+    switch (config.compaction_mode) {
+      case CompactionMode::off: break;
+      case CompactionMode::periodic: o.auto_compaction = api::AutoCompaction::periodic; break;
+      case CompactionMode::revision: o.auto_compaction = api::AutoCompaction::revision; break;
+    }
+    o.compaction_period = std::chrono::seconds(config.compaction_seconds);
+    o.compaction_revisions = config.compaction_revisions;
+    return o;
+  }
+
+  // ---- the loop ----
+  ExitCode run() {
+    auto expected = Clock::now();
+    while (stage != Stage::done) {
+      auto now = Clock::now();
+      const auto max_wait = work_left ? std::chrono::nanoseconds(0) : clock.next() - now;
+      expected = now + std::max(max_wait, Clock::duration::zero());
+      work_left = false;
+      loop.wait(max_wait);
+      TurnTimes times;
+      times.woke = loop.woke_at();
+      if (times.woke - expected > kStall) after_stall(times.woke - expected);
+      turn(times);
+      if (const auto& failure = node->failure()) {
+        sentence = failure->message;
+        return failed_by_log ? ExitCode::log_failed : exit_code_of(*failure);
+      }
+    }
+    return ExitCode::ok;
+  }
+
+  void turn(TurnTimes& times) {
+    times.read = turn_began = Clock::now();
+    const Tick before = clock.now();
+    const Tick tick = clock.look(times.read);
+    if (tick != before) {
+      node->on_tick(tick);
+      on_tick(tick, times.read);
+    }
+    const runtime::NodeCounters counters = node->counters();
+    const bool more = node->turn();
+    times.applied = Clock::now();
+    const bool answers = front->slice(kTurnShare);
+    times.answered = Clock::now();
+    loop.flush();
+    times.flushed = Clock::now();
+    work_left = work_left || more || answers;
+    const double seconds = watch.observe(times, [&] {
+      return fmt::format("inputs={} applied={}", node->counters().inputs - counters.inputs,
+                         node->counters().applied_entries - counters.applied_entries);
+    });
+    front->metrics().turn_seconds.observe(seconds);
+    front->metrics().slow_turns = watch.slow_turns();
+  }
+
+  // Everybody's frames are read BEFORE the clock moves on: they are no older than our own silence.
+  void after_stall(std::chrono::nanoseconds late) {
+    log_line(Level::warn, fmt::format("this process stood still (stopped, starved or swapped out) ms={}",
+                                      std::chrono::duration_cast<milliseconds>(late).count()));
+    for (int i = 0; i < kReadsAfterStall; ++i) loop.wait(std::chrono::nanoseconds(0));
+  }
+
+  void on_tick(Tick tick, Clock::time_point now) {
+    watch.sample_cpu();
+    front->tick(now);
+    if (tick.value / 10 != announced_at.value / 10) {
+      announced_at = tick;
+      view->announce();
+    }
+    if (reserve_full && now >= reserve_retry) prepare_reserve();
+    if (stage != Stage::running) stopping(now);
+  }
+
+  // ---- stopping ----
+  void stop(const char* cause) {
+    if (stage != Stage::running) {
+      log_line(Level::warn, fmt::format("stopping without waiting cause={}", cause));
+      stage = Stage::done;
+      return;
+    }
+    log_line(Level::info, fmt::format("stopping cause={}", cause));
+    stage = Stage::handing_over;
+    stage_until = Clock::now() + milliseconds(2 * config.election_ms);
+    if (membership.voter_count() > 1) node->retire();
+    work_left = true;
+  }
+
+  void stopping(Clock::time_point now) {
+    if (stage == Stage::handing_over) {
+      const ReplicaStatus replica = node->replica().status();
+      const bool alone = membership.voter_count() <= 1;
+      if (!alone && replica.role == Role::leader && now < stage_until) return;
+      if (!alone && replica.role == Role::leader) log_line(Level::warn, "nobody took over leadership in time");
+      front->shut_down();
+      stage = Stage::draining;
+      stage_until = now + kDrain;
+    }
+    if (stage == Stage::draining && (front->drained() || now >= stage_until)) {
+      if (!front->drained()) log_line(Level::warn, "calls were cut off, they did not end in time");
+      front->close();
+      stage = Stage::done;
+    }
+  }
+
+  // ---- runtime::Host ----
+  void send(NodeId to, Message message) override { transport->send(to, message); }
+  void commit(std::vector<PersistedRecord> batch) override { log->append(std::move(batch)); }
+  void read_log(SlotRange slots, uint64_t bytes_max, LogReadDone done) override {
+    auto result = std::make_shared<std::optional<Result<std::vector<Entry>>>>();
+    pool->run([result, slots, bytes_max, &wal = data->wal()] { result->emplace(wal.read(slots, bytes_max)); },
+              [result, done = std::move(done)] {
+                Result<std::vector<Entry>>& read = **result;
+                if (read && read->empty())
+                  done(Error{ErrorCode::not_found, "the log was cut behind a newer snapshot"});
+                else
+                  done(std::move(read));
+              });
+  }
+  void truncate_log(Slot upto) override {
+    auto result = std::make_shared<Result<void>>();
+    pool->run([result, upto, &wal = data->wal()] { *result = wal.truncate_behind(upto); },
+              [result] {
+                if (!*result) log_line(Level::warn, fmt::format("log not cut cause=\"{}\"", result->error().message));
+              });
+  }
+  void run(std::function<void()> work, std::function<void()> done) override { pool->run(std::move(work), std::move(done)); }
+  void wake() override { work_left = true; }
+  bool turn_spent() override { return Clock::now() - turn_began > kTurnShare; }
+  uint64_t log_bytes() const override { return data->wal().live_bytes(); }
+
+  // The next segment is made ready ahead, so that a full disk is noticed while there is still room in the present one.
+  void prepare_reserve() {
+    if (reserve_busy) return;
+    reserve_busy = true;
+    auto result = std::make_shared<Result<void>>();
+    pool->run([result, &wal = data->wal()] { *result = wal.prepare_reserve(); },
+              [this, result] {
+                reserve_busy = false;
+                const bool full = !*result && result->error().code == ErrorCode::no_space;
+                if (!*result && !full) log_line(Level::error, fmt::format("no reserve segment cause=\"{}\"", result->error().message));
+                if (full && !reserve_full)
+                  log_line(Level::error, fmt::format("no room for the next log segment cause=\"{}\"", result->error().message));
+                reserve_full = full;
+                reserve_retry = Clock::now() + milliseconds(1000);
+                node->on_disk_health(!log_full && !reserve_full);
+              });
+  }
+
+  // ---- transport::TransportSink ----
+  void on_peer_message(NodeId from, Message message) override { node->on_message(from, std::move(message)); }
+  void on_peer_link(NodeId peer, bool up) override { node->on_peer_link(peer, up); }
+  void on_incarnation(NodeId peer, Incarnation incarnation) override {
+    log_line(Level::info, fmt::format("first contact, this disk is trusted from now on node={} incarnation={:x}", peer.value,
+                                      incarnation.value));
+  }
+  void on_transport_log(transport::LogLevel level, const std::string& line) override { log_line(to_level(level), line); }
+
+  // ---- runtime::NodeObserver ----
+  void on_event(runtime::Severity severity, const char* event, const std::string& detail) override {
+    log_line(to_level(severity), detail.empty() ? std::string(event) : fmt::format("{} {}", event, detail));
+  }
+
+  net::EventLoop& loop;
+  const Config config;
+  std::unique_ptr<storage::FileSystem> files = storage::make_posix_file_system();
+  std::unique_ptr<storage::DataDir> data;
+  RecoveredState recovered;
+  Membership membership;
+  std::unique_ptr<kv::Store> store;
+  std::unique_ptr<runtime::FileSnapshotStore> snapshots;
+  std::unique_ptr<runtime::WorkerPool> pool;
+  std::unique_ptr<runtime::LogThread> log;
+  std::unique_ptr<runtime::Node> node;
+  std::unique_ptr<transport::Transport> transport;
+  std::unique_ptr<ClusterView> view;
+  std::unique_ptr<api::ServerFront> front;
+
+  LogicalClock clock{Clock::now()};
+  TurnWatch watch;
+  Clock::time_point turn_began{};
+  bool work_left = true;
+  Tick announced_at;
+  bool log_full = false;
+  bool reserve_full = false;
+  bool reserve_busy = false;
+  Clock::time_point reserve_retry{};
+  bool failed_by_log = false;
+  std::string sentence;
+  Stage stage = Stage::running;
+  Clock::time_point stage_until{};
+};
+
+Member::Member(net::EventLoop& loop, const Config& config) : impl_(std::make_unique<Impl>(loop, config)) {}
+Member::~Member() = default;
+std::optional<StartProblem> Member::start() { return impl_->start(); }
+ExitCode Member::run() { return impl_->run(); }
+void Member::stop(const char* cause) { impl_->stop(cause); }
+const std::string& Member::end_sentence() const { return impl_->sentence; }
+
+}  // namespace decree::server

@@ -100,7 +100,8 @@ Result<void> Wal::start(const RecoveredLog& recovered) {
 
   // Only now: the superblock that was read may have lived in the page cache alone until it was written again.
   for (const std::string& name : recovered.obsolete) {
-    if (auto r = files_.unlink(join_path(directory_, name)); !r) return r;
+    auto r = files_.unlink(join_path(directory_, name));
+    if (!r && r.error().code != ErrorCode::not_found) return r;
   }
   if (!recovered.obsolete.empty()) {
     if (auto r = files_.sync_directory(directory_); !r) return r;
@@ -275,12 +276,17 @@ Result<void> Wal::truncate_behind(Slot upto) {
   {
     const std::lock_guard lock(mutex_);
     if (poisoned_) return {};
+    if (segments_.empty()) return {};
+    // Whatever is not about slots is repeated at the head of the active segment; until that batch is synced, the
+    // segment before it is still needed.
+    auto needed = std::prev(segments_.end());
+    if (needed->second.end_offset <= options_.block_bytes && needed != segments_.begin()) --needed;
     for (const auto& [sequence, segment] : segments_) {
       first_kept = sequence;
-      if (segment.last_slot > upto || sequence == segments_.rbegin()->first) break;
+      if (segment.last_slot > upto || sequence == needed->first) break;
       dropped_upto = std::max(dropped_upto, segment.last_slot);
     }
-    if (segments_.empty() || first_kept == segments_.begin()->first) return {};
+    if (first_kept == segments_.begin()->first) return {};
   }
   // BEFORE the first file goes: from now on their absence is no damage.
   auto named = superblock_.update([&](SuperblockState& s) {

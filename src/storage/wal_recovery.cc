@@ -32,7 +32,9 @@ class Recovery {
 
   Result<RecoveredLog> run() {
     if (auto r = find_segments(); !r) return r.error();
+    if (auto r = find_newest(); !r) return r.error();
     if (auto r = build_chain(); !r) return r.error();
+    begin_at_front();
     for (size_t i = 0; i < chain_.size(); ++i) {
       if (auto r = scan(*chain_[i], i + 1 < chain_.size() ? &chain_[i + 1]->header : nullptr); !r) return r.error();
     }
@@ -110,15 +112,35 @@ class Recovery {
     return {};
   }
 
-  // From the active segment, whose header is durable BEFORE the superblock names it, back along `previous_segment`.
-  // What is not on the way is the leftover of a start that crashed before its first batch was synced.
-  Result<void> build_chain() {
-    if (superblock_.active_segment > 0) {
-      const Found& newest = found_.at(superblock_.active_segment);
-      if (!newest.has_header)
-        return damage(segment_name(newest.sequence), 0, "the header of the log segment is damaged or another's");
-      chain_.push_back(&newest);
+  // The newest segment that holds a batch. Those above it were named by the superblock, but the process died before
+  // their first batch was synced: they do not count, and what was the newest before them is so still.
+  Result<void> find_newest() {
+    for (auto it = found_.rbegin(); it != found_.rend() && chain_.empty(); ++it) {
+      const Found& found = it->second;
+      // A header is durable BEFORE the superblock names its segment.
+      if (!found.has_header)
+        return damage(segment_name(found.sequence), 0, "the header of the log segment is damaged or another's");
+      auto empty = is_empty(found);
+      if (!empty) return empty.error();
+      if (!*empty) chain_.push_back(&found);
     }
+    return {};
+  }
+
+  Result<bool> is_empty(const Found& found) {
+    next_batch_ = found.header.first_batch;
+    checksum_ = found.header.chain;
+    if (found.sequence == superblock_.active_segment && found.size < found.header.capacity_bytes) return cut_off(found);
+    auto first = read_batch(found, found.size, found.header.block_bytes);
+    if (!first) return first.error();
+    if (*first) return false;
+    if (auto r = search_behind(found, found.header.block_bytes); !r) return r.error();
+    proven_ = std::max(proven_, next_batch_ - 1);
+    return true;
+  }
+
+  // Back along `previous_segment`. What is not on the way is the leftover of a start that did not finish.
+  Result<void> build_chain() {
     while (!chain_.empty()) {
       const SegmentHeader& header = chain_.back()->header;
       if (header.previous_segment == 0 || header.previous_segment < superblock_.first_segment) {
@@ -136,13 +158,18 @@ class Recovery {
       chain_.push_back(&previous->second);
     }
     std::reverse(chain_.begin(), chain_.end());
-    if (!chain_.empty()) {
-      next_batch_ = chain_.front()->header.first_batch;
-      checksum_ = chain_.front()->header.chain;
-      proven_ = next_batch_ - 1;
-      log_.proven_chain = checksum_;
-    }
     return {};
+  }
+
+  void begin_at_front() {
+    next_batch_ = chain_.empty() ? 1 : chain_.front()->header.first_batch;
+    checksum_ = chain_.empty() ? 0 : chain_.front()->header.chain;
+    proven_ = std::max(proven_, next_batch_ - 1);
+  }
+
+  Error cut_off(const Found& segment) const {
+    return damage(segment_name(segment.sequence), segment.size,
+                  "the file was cut off: it had " + std::to_string(segment.header.capacity_bytes) + " bytes");
   }
 
   // `next`: the header of the following segment, which knows where this one ends; null for the newest.
@@ -151,9 +178,7 @@ class Recovery {
     const std::string name = segment_name(segment.sequence);
     if (header.first_batch != next_batch_ || header.chain != checksum_)
       return damage(name, 0, "it does not continue the segment before it");
-    if (next == nullptr && segment.size < header.capacity_bytes) {
-      return damage(name, segment.size, "the file was cut off: it had " + std::to_string(header.capacity_bytes) + " bytes");
-    }
+    if (next == nullptr && segment.size < header.capacity_bytes) return cut_off(segment);
     if (next != nullptr && segment.size < next->previous_end)
       return damage(name, segment.size, "the file was cut off: its log reaches to byte " + std::to_string(next->previous_end));
     proven_ = std::max(proven_, header.first_batch - 1);
@@ -165,9 +190,12 @@ class Recovery {
     info.end_offset = header.block_bytes;
     const uint64_t limit = next != nullptr ? next->previous_end : segment.size;
     while (info.end_offset < limit) {
-      auto more = scan_batch(segment, limit, &info);
+      auto more = read_batch(segment, limit, info.end_offset);
       if (!more) return more.error();
-      if (*more) continue;
+      if (*more) {
+        take_batch(header_, info.end_offset, segment, &info);
+        continue;
+      }
       if (next != nullptr) return damage(name, info.end_offset, "batch " + std::to_string(next_batch_) + " is damaged: " + problem_);
       break;
     }
@@ -177,20 +205,21 @@ class Recovery {
     return {};
   }
 
-  // True: one more batch taken. False: what lies there is not the next batch; problem_ says why.
-  Result<bool> scan_batch(const Found& segment, uint64_t limit, RecoveredSegment* info) {
-    const uint64_t offset = info->end_offset;
+  // True: the next batch lies whole at `offset`; header_ and records_ hold it. False: problem_ says why not.
+  Result<bool> read_batch(const Found& segment, uint64_t limit, uint64_t offset) {
     const std::string name = segment_name(segment.sequence);
     bytes_.resize(kBatchHeaderBytes);
     auto got = segment.file->read(offset, bytes_);
     if (!got) return got.error();
-    BatchHeader header;
+    BatchHeader& header = header_;
     if (*got < kBatchHeaderBytes || !decode_batch_header(bytes_, salt_, &header) || header.segment != segment.sequence) {
       problem_ = "its header is not there";
       return false;
     }
-    if (header.offset != offset || header.number != next_batch_)
-      return damage(name, offset, "batch " + std::to_string(header.number) + " lies where batch " + std::to_string(next_batch_) + " belongs");
+    if (header.offset != offset || header.number != next_batch_) {
+      return damage(name, offset, "batch " + std::to_string(header.number) + " lies where batch " +
+                                      std::to_string(next_batch_) + " belongs");
+    }
     if (header.previous_checksum != checksum_)
       return damage(name, offset, "batch " + std::to_string(header.number) + " does not continue the batch before it");
     if (header.bytes > limit - offset) {
@@ -209,7 +238,6 @@ class Recovery {
       return damage("../superblock", 0, "it is older than batch " + std::to_string(header.number) + " of " + name +
                                             ", so an old copy was put back and promises may be lost");
     }
-    take_batch(header, offset, segment, info);
     return true;
   }
 
@@ -362,6 +390,7 @@ class Recovery {
   Position before_;  // behind the one before it
   std::string problem_;
   std::string bytes_;
+  BatchHeader header_;
   std::vector<DecodedRecord> records_;
 };
 

@@ -77,17 +77,17 @@ struct HashJob::Impl {
   }
 
   void collect_slice() {
-    const auto& tree = pinned.mvcc().tree();
-    auto it = tree.lower_bound(std::string_view(cursor));
-    for (size_t n = 0; it != tree.end() && n < kVersionsPerSlice; ++it, ++n) {
+    const KeyIndex& index = pinned.mvcc().index();
+    auto it = index.lower_bound(cursor);
+    for (size_t n = 0; it != index.end() && n < kVersionsPerSlice; ++it, ++n) {
       const Record* newest = it->record();
-      const History* history = newest->history();
-      const size_t older = history == nullptr ? 0 : history->size();
-      for (size_t i = 0; i < older; ++i) collect(history->at(i), i + 1 < older ? history->at(i + 1) : newest);
+      const History& history = newest->history();
+      const size_t older = history.size();
+      for (size_t i = 0; i < older; ++i) collect(history.at(i), i + 1 < older ? history.at(i + 1) : newest);
       collect(newest, nullptr);
       n += older;
     }
-    if (it == tree.end()) {
+    if (it == index.end()) {
       order.seal();
       collected = true;
     } else {

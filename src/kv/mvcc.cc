@@ -1,24 +1,46 @@
 #include "kv/mvcc.h"
 
 #include <algorithm>
+#include <iterator>
 
 namespace decree::kv {
+
+namespace {
+
+// How many versions of a history are at or before `revision`.
+size_t count_upto(const History& history, int64_t revision) {
+  size_t low = 0;
+  size_t high = history.size();
+  while (low < high) {
+    const size_t middle = (low + high) / 2;
+    if (history.at(middle)->mod() <= revision) {
+      low = middle + 1;
+    } else {
+      high = middle;
+    }
+  }
+  return low;
+}
+
+}  // namespace
 
 Mvcc::~Mvcc() {
   while (release_slice(SIZE_MAX)) {
   }
 }
 
-std::pair<Mvcc::Tree::const_iterator, Mvcc::Tree::const_iterator> Mvcc::bounds(const KeyRange& range) const {
-  const auto first = tree_.lower_bound(range.key);
+std::pair<KeyIndex::Iterator, KeyIndex::Iterator> Mvcc::bounds(const KeyRange& range) const {
   if (range.single()) {
+    const KeyIndex::Place place = index_.locate(range.key);
+    if (!place.found) return {index_.end(), index_.end()};
+    const auto first = index_.at(place);
     auto last = first;
-    if (first != tree_.end() && first->record()->key() == range.key) ++last;
-    return {first, last};
+    return {first, ++last};
   }
-  if (range.to_end()) return {first, tree_.end()};
+  const auto first = index_.lower_bound(range.key);
+  if (range.to_end()) return {first, index_.end()};
   if (range.range_end <= range.key) return {first, first};
-  return {first, tree_.lower_bound(range.range_end)};
+  return {first, index_.lower_bound(range.range_end)};
 }
 
 const Record* Mvcc::visible_past(const KeyEntry& entry, int64_t at) const {
@@ -26,25 +48,15 @@ const Record* Mvcc::visible_past(const KeyEntry& entry, int64_t at) const {
   const Record* seen = nullptr;
   if (newest->mod() <= at) {
     seen = newest;
-  } else if (const History* history = newest->history()) {
-    size_t low = 0;
-    size_t high = history->size();  // the first version with mod > at
-    while (low < high) {
-      const size_t mid = (low + high) / 2;
-      if (history->at(mid)->mod() <= at) {
-        low = mid + 1;
-      } else {
-        high = mid;
-      }
-    }
-    if (low > 0) seen = history->at(low - 1);
+  } else if (const size_t older = count_upto(newest->history(), at); older > 0) {
+    seen = newest->history().at(older - 1);
   }
   return seen == nullptr || seen->tombstone() ? nullptr : seen;
 }
 
 const Record* Mvcc::get(std::string_view key, int64_t at) const {
-  const auto it = tree_.find(key);
-  return it == tree_.end() ? nullptr : visible(*it, at);
+  const KeyIndex::Place place = index_.locate(key);
+  return place.found ? visible(*index_.at(place), at) : nullptr;
 }
 
 void Mvcc::begin_write() {
@@ -77,24 +89,34 @@ void Mvcc::free_record(Record* record) {
   Record::free(record);
 }
 
-// Makes `now` the newest version of the key at `entry`.
-void Mvcc::supersede(const KeyEntry& entry, Record* now) {
-  Record* old = entry.record();
+void Mvcc::account_release(int64_t revision, uint64_t bytes) {
+  if (loading_) {
+    release_at_.push_back({revision, bytes});
+    return;
+  }
+  // Behind the last one lies at most the revision after the one being written (its deletions).
+  auto at = release_at_.end();
+  while (at != release_at_.begin() && std::prev(at)->revision > revision) --at;
+  if (at != release_at_.begin() && std::prev(at)->revision == revision) {
+    std::prev(at)->bytes += bytes;
+  } else {
+    release_at_.insert(at, {revision, bytes});
+  }
+}
+
+// Makes `now` the newest version of the key at `it`.
+void Mvcc::supersede(KeyIndex::Iterator it, Record* now) {
+  Record* old = it->record();
   if (!old->tombstone()) {
     account_release(now->mod(), old->alloc_bytes());
   } else if (old->mod() == now->mod()) {
     // Deleted and put again by one transaction: gone one revision earlier than a deletion that stands.
-    const auto it = release_at_.find(old->mod() + 1);
-    it->second -= old->alloc_bytes();
-    if (it->second == 0) release_at_.erase(it);
+    account_release(old->mod() + 1, -static_cast<uint64_t>(old->alloc_bytes()));
     account_release(now->mod(), old->alloc_bytes());
   }
-  History* history = old->history();
-  if (history == nullptr) history = new History;
-  old->set_history(nullptr);
-  history->push(old);
-  now->set_history(history);
-  entry.set(now);
+  now->history() = old->take_history();
+  now->history().push(old);
+  index_.replace(it, now);
 }
 
 const Record* Mvcc::put(std::string_view key, std::string_view value, int64_t lease) {
@@ -102,20 +124,21 @@ const Record* Mvcc::put(std::string_view key, std::string_view value, int64_t le
   const int64_t main = revision_ + 1;
   RecordFields fields{.mod = main, .sub = static_cast<uint32_t>(changes_.size()), .tombstone = false, .create = main,
                       .version = 1, .lease = lease, .key = key, .value = value};
-  const auto it = tree_.lower_bound(key);
+  const KeyIndex::Place place = index_.locate(key);
   const Record* previous = nullptr;
   Record* now = nullptr;
-  if (it != tree_.end() && it->record()->key() == key) {
+  if (place.found) {
+    const auto it = index_.at(place);
     if (!it->tombstone()) {
       previous = it->record();
       fields.create = previous->create();
       fields.version = previous->version() + 1;
     }
     now = new_record(fields);
-    supersede(*it, now);
+    supersede(it, now);
   } else {
     now = new_record(fields);
-    tree_.insert(it, KeyEntry(now));
+    index_.insert(place, now);
   }
   if (previous == nullptr) ++live_keys_;
   changes_.push_back(now);
@@ -132,7 +155,7 @@ int64_t Mvcc::erase(const KeyRange& range, std::vector<const Record*>* deleted) 
     if (deleted != nullptr) deleted->push_back(old);
     Record* now = new_record({.mod = revision_ + 1, .sub = static_cast<uint32_t>(changes_.size()), .tombstone = true,
                               .key = old->key()});
-    supersede(*it, now);
+    supersede(it, now);
     changes_.push_back(now);
     --live_keys_;
     ++n;
@@ -143,9 +166,9 @@ int64_t Mvcc::erase(const KeyRange& range, std::vector<const Record*>* deleted) 
 void Mvcc::compact(int64_t revision) {
   DECREE_CHECK(revision > compacted_ && revision <= revision_, "compaction revision not checked");
   compacted_ = revision;
-  while (!release_at_.empty() && release_at_.begin()->first <= revision) {
-    in_use_bytes_ -= release_at_.begin()->second;
-    release_at_.erase(release_at_.begin());
+  while (!release_at_.empty() && release_at_.front().revision <= revision) {
+    in_use_bytes_ -= release_at_.front().bytes;
+    release_at_.pop_front();
   }
 }
 
@@ -162,17 +185,17 @@ bool Mvcc::compact_slice(size_t work_max) {
     compaction_target_ = compacted_;
     compaction_cursor_.clear();
   }
-  auto it = tree_.lower_bound(std::string_view(compaction_cursor_));
+  auto it = index_.lower_bound(compaction_cursor_);
   size_t work = 0;
-  while (it != tree_.end() && work < work_max) {
+  while (it != index_.end() && work < work_max) {
     if (!it->has_history() && !it->tombstone()) {
       ++it;
       ++work;
       continue;
     }
-    work += 8 + 4 * compact_key(&it, compaction_target_, (work_max - work) / 4 + 1);
+    work += 8 + 8 * compact_key(&it, compaction_target_, (work_max - work) / 8 + 1);
   }
-  if (it == tree_.end()) {
+  if (it == index_.end()) {
     physically_compacted_ = compaction_target_;
     compaction_cursor_.clear();
     compaction_cursor_.shrink_to_fit();
@@ -185,70 +208,51 @@ bool Mvcc::compact_slice(size_t work_max) {
 // Frees what no read at or above `target` needs of one key: everything before the newest version <= target, and that
 // one too if it is a deletion before `target` (at exactly `target` a watch may still ask for it). Advances `it` unless
 // the key has more than `work_max` versions to free. Returns versions freed.
-size_t Mvcc::compact_key(Tree::iterator* it, int64_t target, size_t work_max) {
+size_t Mvcc::compact_key(KeyIndex::Iterator* it, int64_t target, size_t work_max) {
   Record* newest = (*it)->record();
-  History* history = newest->history();
-  const size_t n = history == nullptr ? 0 : history->size();
+  History& history = newest->history();
   const bool newest_within = newest->mod() <= target;
-  size_t within = n;  // versions of the history that are <= target
-  if (!newest_within) {
-    size_t low = 0;
-    size_t high = n;
-    while (low < high) {
-      const size_t mid = (low + high) / 2;
-      if (history->at(mid)->mod() <= target) {
-        low = mid + 1;
-      } else {
-        high = mid;
-      }
-    }
-    within = low;
-  }
-  size_t drop = newest_within ? n : (within == 0 ? 0 : within - 1);
-  if (!newest_within && within > 0) {
-    const Record* keep = history->at(within - 1);
-    if (keep->tombstone() && keep->mod() < target) drop = within;
+  size_t drop = 0;
+  if (newest_within) {
+    drop = history.size();
+  } else if (const size_t within = count_upto(history, target); within > 0) {
+    const Record* kept = history.at(within - 1);
+    drop = kept->tombstone() && kept->mod() < target ? within : within - 1;
   }
   const size_t freed = std::min(drop, work_max);
-  for (size_t i = 0; i < freed; ++i) free_record(history->at(i));
-  if (freed > 0) history->drop_front(freed);
+  for (size_t i = 0; i < freed; ++i) free_record(history.at(i));
+  history.drop_front(freed);
   if (freed < drop) return freed;
-  if (history != nullptr && history->size() == 0) {
-    delete history;
-    newest->set_history(nullptr);
-    (*it)->set(newest);
-  }
   if (newest_within && newest->tombstone() && newest->mod() < target) {
-    *it = tree_.erase(*it);
+    *it = index_.erase(*it);
     free_record(newest);
     return freed + 1;
   }
+  if (freed > 0 && history.empty()) index_.replace(*it, newest);  // its entry says so
   ++*it;
   return freed;
 }
 
 bool Mvcc::load(const RecordFields& fields) {
-  if (tree_.empty()) {
-    tree_.insert(tree_.end(), KeyEntry(new_record(fields)));
+  loading_ = true;
+  const Record* newest = index_.last();
+  const int order = newest == nullptr ? -1 : newest->key().compare(fields.key);
+  if (order > 0) return false;
+  if (order == 0) {
+    if (std::pair(newest->mod(), newest->sub()) >= std::pair(fields.mod, fields.sub)) return false;
+    if (!newest->tombstone()) --live_keys_;
+    supersede(index_.last_entry(), new_record(fields));
   } else {
-    auto last = tree_.end();
-    --last;
-    const Record* newest = last->record();
-    const int order = newest->key().compare(fields.key);
-    if (order > 0) return false;
-    if (order == 0) {
-      if (std::pair(newest->mod(), newest->sub()) >= std::pair(fields.mod, fields.sub)) return false;
-      if (!newest->tombstone()) --live_keys_;
-      supersede(*last, new_record(fields));
-    } else {
-      tree_.insert(tree_.end(), KeyEntry(new_record(fields)));
-    }
+    index_.append(new_record(fields));
   }
   if (!fields.tombstone) ++live_keys_;
   return true;
 }
 
 void Mvcc::finish_load(int64_t revision, int64_t compacted) {
+  loading_ = false;
+  std::sort(release_at_.begin(), release_at_.end(),
+            [](const Release& a, const Release& b) { return a.revision < b.revision; });
   revision_ = revision;
   compacted_ = compacted;
   physically_compacted_ = compacted;
@@ -256,27 +260,19 @@ void Mvcc::finish_load(int64_t revision, int64_t compacted) {
 }
 
 bool Mvcc::release_slice(size_t work_max) {
-  // The tree itself is only cut down at the end: its nodes are few, and iterators stay valid while records go.
-  auto it = tree_.begin();
-  size_t work = 0;
-  while (it != tree_.end() && work < work_max) {
-    Record* newest = it->record();
-    if (History* history = newest->history()) {
-      const size_t n = std::min(history->size(), work_max - work);
-      for (size_t i = 0; i < n; ++i) free_record(history->at(i));
-      history->drop_front(n);
-      work += n;
-      if (history->size() > 0) return true;
-      delete history;
-      newest->set_history(nullptr);
-    }
-    free_record(newest);
-    it = tree_.erase(it);
-    ++work;
-  }
-  if (!tree_.empty()) return true;
   changes_.clear();
-  return false;
+  for (size_t work = 0; !index_.empty() && work < work_max; ++work) {
+    Record* newest = index_.last();
+    History& history = newest->history();
+    const size_t n = std::min(history.size(), work_max - work);
+    for (size_t i = 0; i < n; ++i) free_record(history.at(i));
+    history.drop_front(n);
+    work += n;
+    if (!history.empty()) return true;
+    index_.pop_back();
+    free_record(newest);
+  }
+  return !index_.empty();
 }
 
 std::string Mvcc::broken_invariant() const {
@@ -284,19 +280,15 @@ std::string Mvcc::broken_invariant() const {
   uint64_t live = 0;
   uint64_t count = 0;
   uint64_t in_use = 0;
-  std::string_view last_key;
-  for (const KeyEntry& entry : tree_) {
-    const Record* newest = entry.record();
-    if (!last_key.empty() && newest->key() <= last_key) return "keys out of order";
-    last_key = newest->key();
-    const History* history = newest->history();
-    if (entry.tombstone() != newest->tombstone() || entry.has_history() != (history != nullptr)) return "an entry's facts";
-    if (history != nullptr && history->size() == 0) return "empty history kept";
+  if (std::string broken = index_.broken_invariant(); !broken.empty()) return broken;
+  for (auto it = index_.begin(); it != index_.end(); ++it) {
+    const Record* newest = it->record();
+    const History& history = newest->history();
     if (!newest->tombstone()) ++live;
-    const size_t n = history == nullptr ? 0 : history->size();
+    const size_t n = history.size();
     for (size_t i = 0; i <= n; ++i) {
-      const Record* r = i < n ? history->at(i) : newest;
-      const Record* next = i == n ? nullptr : (i + 1 < n ? history->at(i + 1) : newest);
+      const Record* r = i < n ? history.at(i) : newest;
+      const Record* next = i == n ? nullptr : (i + 1 < n ? history.at(i + 1) : newest);
       if (r->key() != newest->key()) return "a version of another key";
       if (r->mod() > revision_ + 1) return "a version of the future";
       held += r->alloc_bytes();

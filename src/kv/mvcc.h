@@ -6,46 +6,17 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <set>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "absl/container/btree_map.h"
-#include "absl/container/btree_set.h"
-#include "absl/types/compare.h"
+#include "kv/key_index.h"
 #include "kv/record.h"
 
 namespace decree::kv {
-
-// A tree entry: the newest version of a key, with two facts about it in the pointer's low bits so that counting and
-// compaction need not touch the record's cache line.
-class KeyEntry {
- public:
-  explicit KeyEntry(Record* newest) { set(newest); }
-  Record* record() const { return reinterpret_cast<Record*>(bits_ & ~uintptr_t{3}); }
-  bool tombstone() const { return (bits_ & 1) != 0; }
-  bool has_history() const { return (bits_ & 2) != 0; }
-  // The key must stay the same: the tree's order depends on it alone.
-  void set(Record* newest) const {
-    bits_ = reinterpret_cast<uintptr_t>(newest) | (newest->tombstone() ? 1 : 0) | (newest->history() ? 2 : 0);
-  }
-
- private:
-  mutable uintptr_t bits_ = 0;
-};
-
-struct KeyOrder {
-  using is_transparent = void;
-  static absl::weak_ordering order(std::string_view a, std::string_view b) {
-    const int c = a.compare(b);
-    return c < 0 ? absl::weak_ordering::less : c > 0 ? absl::weak_ordering::greater : absl::weak_ordering::equivalent;
-  }
-  absl::weak_ordering operator()(const KeyEntry& a, const KeyEntry& b) const { return order(a.record()->key(), b.record()->key()); }
-  absl::weak_ordering operator()(const KeyEntry& a, std::string_view b) const { return order(a.record()->key(), b); }
-  absl::weak_ordering operator()(std::string_view a, const KeyEntry& b) const { return order(a, b.record()->key()); }
-};
 
 // A range as the wire says it: end empty = one key, end "\0" = to the end of the keys.
 struct KeyRange {
@@ -61,8 +32,6 @@ struct KeyRange {
 
 class Mvcc {
  public:
-  using Tree = absl::btree_set<KeyEntry, KeyOrder>;
-
   Mvcc() = default;
   ~Mvcc();
   Mvcc(const Mvcc&) = delete;
@@ -74,8 +43,8 @@ class Mvcc {
   int64_t read_revision() const { return changes_.empty() || !writing_ ? revision_ : revision_ + 1; }
 
   // ---- Reading
-  const Tree& tree() const { return tree_; }
-  std::pair<Tree::const_iterator, Tree::const_iterator> bounds(const KeyRange& range) const;
+  const KeyIndex& index() const { return index_; }
+  std::pair<KeyIndex::Iterator, KeyIndex::Iterator> bounds(const KeyRange& range) const;
   // The version of `entry` that a read at `at` sees; null if there is none or it is a deletion.
   const Record* visible(const KeyEntry& entry, int64_t at) const {
     if (at >= read_revision()) return entry.tombstone() ? nullptr : entry.record();
@@ -121,13 +90,13 @@ class Mvcc {
 
  private:
   const Record* visible_past(const KeyEntry& entry, int64_t at) const;
-  void supersede(const KeyEntry& entry, Record* now);
+  void supersede(KeyIndex::Iterator it, Record* now);
   Record* new_record(const RecordFields& fields);
   void free_record(Record* record);
-  void account_release(int64_t revision, uint64_t bytes) { release_at_[revision] += bytes; }
-  size_t compact_key(Tree::iterator* it, int64_t target, size_t work_max);
+  void account_release(int64_t revision, uint64_t bytes);
+  size_t compact_key(KeyIndex::Iterator* it, int64_t target, size_t work_max);
 
-  Tree tree_;
+  KeyIndex index_;
   int64_t revision_ = 1;
   int64_t compacted_ = -1;
   bool writing_ = false;
@@ -142,9 +111,14 @@ class Mvcc {
   uint64_t in_use_bytes_ = 0;
   uint64_t live_keys_ = 0;
   uint64_t versions_ = 0;
-  // Bytes that a compaction at the key's revision or above sets free: makes in_use_bytes_ exact, and equal on all
-  // members, without waiting for the sweep.
-  absl::btree_map<int64_t, uint64_t> release_at_;
+  // Bytes that a compaction at `revision` or above sets free: makes in_use_bytes_ exact, and equal on all members,
+  // without waiting for the sweep. Ascending by revision, except while loading.
+  struct Release {
+    int64_t revision;
+    uint64_t bytes;
+  };
+  std::deque<Release> release_at_;
+  bool loading_ = false;
 };
 
 // Keeps a revision readable while it lives.

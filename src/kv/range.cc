@@ -35,7 +35,7 @@ struct RangeJob::Impl {
   bool walk(size_t visits_max, const Visit& visit) {
     const Mvcc& mvcc = pinned.mvcc();
     const auto [first, last] = mvcc.bounds(query.range);
-    auto it = started ? mvcc.tree().lower_bound(std::string_view(cursor)) : first;
+    auto it = started ? mvcc.index().lower_bound(cursor) : first;
     started = true;
     for (size_t n = 0; it != last; ++it) {
       // The bounds were made for the whole range: the cursor lies inside, so `last` is still ahead.

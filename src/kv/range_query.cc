@@ -67,6 +67,10 @@ bool evaluate_range(const Mvcc& mvcc, const RangeQuery& query, RangeBudget budge
   size_t visits = 0;
   size_t bytes = 0;
   for (auto it = first; it != last; ++it) {
+    if (answer->kvs.size() >= keep_max && at >= mvcc.read_revision()) {
+      answer->count += static_cast<int64_t>(mvcc.index().count_live(it, last));  // only the count is left to find
+      break;
+    }
     if (++visits > budget.visits) return false;
     const Record* record = mvcc.visible(*it, at);
     if (record == nullptr) continue;

@@ -8,6 +8,7 @@
 #include <cstring>
 #include <new>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "decree/check.h"
@@ -16,30 +17,57 @@ namespace decree::kv {
 
 class Record;
 
-// Older versions of one key, oldest first, without the newest. Prefix removal is cheap.
+// Older versions of one key, oldest first, without the newest: one word in the newest version's record. None and one
+// (most keys, most of the time) need no memory of their own. Owns nothing: whoever empties it frees the records.
 class History {
  public:
-  size_t size() const { return records_.size() - first_; }
-  Record* at(size_t i) const { return records_[first_ + i]; }
-  void push(Record* record) { records_.push_back(record); }
-  // Forgets the first n; the caller frees them.
+  bool empty() const { return bits_ == 0; }
+  size_t size() const { return bits_ == 0 ? 0 : single() ? 1 : many()->size(); }
+  Record* at(size_t i) const { return single() ? reinterpret_cast<Record*>(bits_ & ~kSingle) : many()->records[many()->first + i]; }
+  void push(Record* record) {
+    if (bits_ == 0) {
+      bits_ = reinterpret_cast<uintptr_t>(record) | kSingle;
+      return;
+    }
+    if (single()) {
+      auto* block = new Many;
+      block->records.push_back(at(0));
+      bits_ = reinterpret_cast<uintptr_t>(block);
+    }
+    many()->records.push_back(record);
+  }
+  // Forgets the first n.
   void drop_front(size_t n) {
-    first_ += static_cast<uint32_t>(n);
-    if (first_ > 16 && first_ * 2 > records_.size()) {
-      records_.erase(records_.begin(), records_.begin() + first_);
-      records_.shrink_to_fit();
-      first_ = 0;
+    if (n == 0) return;
+    if (n == size()) return reset();
+    Many* block = many();
+    block->first += n;
+    if (block->size() == 1) {
+      Record* left = at(0);
+      delete block;
+      bits_ = reinterpret_cast<uintptr_t>(left) | kSingle;
+    } else if (block->first > 16 && block->first * 2 > block->records.size()) {
+      block->records.erase(block->records.begin(), block->records.begin() + static_cast<std::ptrdiff_t>(block->first));
+      block->records.shrink_to_fit();
+      block->first = 0;
     }
   }
-  Record* pop_back() {
-    Record* last = records_.back();
-    records_.pop_back();
-    return last;
+  void reset() {
+    if (bits_ != 0 && !single()) delete many();
+    bits_ = 0;
   }
 
  private:
-  std::vector<Record*> records_;
-  uint32_t first_ = 0;
+  static constexpr uintptr_t kSingle = 1;
+  struct Many {
+    std::vector<Record*> records;
+    size_t first = 0;
+    size_t size() const { return records.size() - first; }
+  };
+  bool single() const { return (bits_ & kSingle) != 0; }
+  Many* many() const { return reinterpret_cast<Many*>(bits_); }
+
+  uintptr_t bits_ = 0;
 };
 
 struct RecordFields {
@@ -59,7 +87,7 @@ class Record {
     DECREE_CHECK(f.key.size() < kKeyBytesLimit && f.value.size() < UINT32_MAX, "key or value beyond any request limit");
     const size_t bytes = alloc_bytes(f.key.size(), f.value.size(), f.lease != 0);
     auto* r = static_cast<Record*>(::operator new(bytes));
-    r->history_ = nullptr;
+    new (&r->history_) History;
     r->mod_ = f.mod;
     r->create_ = f.create;
     r->version_ = f.version;
@@ -76,10 +104,8 @@ class Record {
     if (!f.value.empty()) std::memcpy(p + f.key.size(), f.value.data(), f.value.size());
     return r;
   }
-  static void free(Record* record) {
-    delete record->history_;
-    ::operator delete(record);
-  }
+  // Its history, if any, has been handled before.
+  static void free(Record* record) { ::operator delete(record); }
   static constexpr size_t kHeaderBytes = 44;
   static size_t alloc_bytes(size_t key_bytes, size_t value_bytes, bool leased) {
     return kHeaderBytes + (leased ? sizeof(int64_t) : 0) + key_bytes + value_bytes;
@@ -107,8 +133,9 @@ class Record {
   }
 
   // Only the newest version of a key has one.
-  History* history() const { return history_; }
-  void set_history(History* history) { history_ = history; }
+  const History& history() const { return history_; }
+  History& history() { return history_; }
+  History take_history() { return std::exchange(history_, History()); }
 
  private:
   static constexpr uint32_t kTombstone = 1u << 31;
@@ -120,7 +147,7 @@ class Record {
   char* data() { return reinterpret_cast<char*>(this) + kHeaderBytes; }
   const char* data() const { return reinterpret_cast<const char*>(this) + kHeaderBytes; }
 
-  History* history_;
+  History history_;
   int64_t mod_;
   int64_t create_;
   int64_t version_;

@@ -161,27 +161,27 @@ class Source final : public SnapshotSource {
 
   // Appends records from the cursor on; true when all keys are done.
   bool walk(size_t bytes_max, std::string* records) {
-    const Mvcc::Tree& tree = pinned_.mvcc().tree();
+    const KeyIndex& index = pinned_.mvcc().index();
     previous_key_ = nullptr;  // every chunk begins with a whole key
     size_t visits = 0;
-    auto it = tree.lower_bound(std::string_view(key_));
-    while (it != tree.end()) {
+    auto it = index.lower_bound(key_);
+    while (it != index.end()) {
       const Record* newest = it->record();
       if (newest->key() != key_) after_ = {INT64_MIN, 0};
-      const History* history = newest->history();
-      const size_t older = history == nullptr ? 0 : history->size();
+      const History& history = newest->history();
+      const size_t older = history.size();
       for (size_t i = first_unsent(history, older); i <= older; ++i) {
-        const Record* r = i < older ? history->at(i) : newest;
+        const Record* r = i < older ? history.at(i) : newest;
         if (++visits > kVersionsPerSlice || records->size() >= bytes_max) {
           key_ = newest->key();
           return false;
         }
         after_ = {r->mod(), r->sub()};
-        const Record* next = i == older ? nullptr : (i + 1 < older ? history->at(i + 1) : newest);
+        const Record* next = i == older ? nullptr : (i + 1 < older ? history.at(i + 1) : newest);
         emit(*r, next, records);
       }
       ++it;
-      if (it != tree.end()) {
+      if (it != index.end()) {
         key_ = it->record()->key();
         after_ = {INT64_MIN, 0};
       }
@@ -190,12 +190,12 @@ class Source final : public SnapshotSource {
   }
 
   // Resuming inside a long history must not walk it from its beginning.
-  size_t first_unsent(const History* history, size_t older) const {
+  size_t first_unsent(const History& history, size_t older) const {
     size_t low = 0;
     size_t high = older;
     while (low < high) {
       const size_t mid = (low + high) / 2;
-      if (std::pair(history->at(mid)->mod(), history->at(mid)->sub()) <= after_) {
+      if (std::pair(history.at(mid)->mod(), history.at(mid)->sub()) <= after_) {
         low = mid + 1;
       } else {
         high = mid;

@@ -115,6 +115,7 @@ void Ghost::on_accept(NodeId from, uint64_t boot, const Accept& accept) {
     Proposal* p = find_or_add(slot, accept.ballot, entry, "Accept");
     if (!p->proposed) {
       p->proposed = true;
+      if (entry.kind == EntryKind::barrier) barriers_.emplace(accept.ballot, slot);
       check_proposal(from, slot, *p);
     }
     slot = slot.next();
@@ -143,6 +144,7 @@ void Ghost::check_proposal(NodeId from, Slot slot, const Proposal& p) {
         if (run.law) return;
         reported = std::max(reported, run.ballot);
       }
+    if (is_void(reported, slot)) reported = Ballot{};
     seen.push_back(reported);
     if (reported.is_none() || reported <= best) continue;
     for (const Proposal& q : s.proposals)
@@ -153,6 +155,14 @@ void Ghost::check_proposal(NodeId from, Slot slot, const Proposal& p) {
     fail("I6", fmt::format("node {} proposes {} at ballot {} for slot {}, but only {} promisers allow it (highest report of this "
                            "value: {})",
                            from.value, show(p.id), show(p.ballot), slot.value, agreeing, show(best)));
+}
+
+// A leader that put its barrier below `slot` had found nothing accepted above the barrier in its Election, and nothing of a
+// lower ballot could become chosen there afterwards: such a report binds nobody.
+bool Ghost::is_void(const Ballot& reported, Slot slot) const {
+  for (auto it = barriers_.upper_bound(reported); it != barriers_.end(); ++it)
+    if (it->second < slot) return true;
+  return false;
 }
 
 Ghost::Report Ghost::own_report(NodeId node, Slot first) {

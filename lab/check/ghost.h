@@ -128,6 +128,7 @@ class Ghost {
   void check_proposal(NodeId from, Slot slot, const Proposal& proposal);
   void hold(NodeId member, Slot slot, const Ballot& ballot, bool law, const Entry& entry);
   void choose(Slot slot, const Proposal& proposal);
+  bool is_void(const Ballot& reported, Slot slot) const;
   Report own_report(NodeId node, Slot first);
   bool covers(const RecoveredState& found, Slot slot, const Ballot& ballot) const;
 
@@ -137,6 +138,7 @@ class Ghost {
   std::vector<MemberGhost> members_;
   std::vector<SlotGhost> slots_;
   std::map<Ballot, BallotGhost> ballots_;
+  std::map<Ballot, Slot> barriers_;  // where the leader of a ballot put its barrier
   std::vector<Digest128> chain_{Digest128{}};  // chain over the chosen prefix; index = slot
   std::unordered_map<RequestId, Slot, IdHash> chosen_ids_;  // look-up only
   std::unordered_map<RequestId, bool, IdHash> refused_ids_;

@@ -122,6 +122,10 @@ Server::Server(net::EventLoop& loop, const Limits& limits, Log log)
 
 Server::~Server() {
   loop_.cancel(sweep_timer_);
+  stop();
+}
+
+void Server::stop() {
   listeners_.clear();
   while (!connections_.empty()) {
     ClientConnection* connection = connections_.back().get();

@@ -132,6 +132,9 @@ class Server {
   void shut_down();
   bool drained() const { return connections_.empty(); }
   void close_all(const std::string& reason);
+  // Everything ends here and now, without a word to clients; services hear of their cancelled calls. For owners
+  // whose services go before the server does.
+  void stop();
 
   ServerCounters counters() const;
   const std::vector<std::unique_ptr<GrpcRoute>>& routes() const;

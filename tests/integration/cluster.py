@@ -301,8 +301,12 @@ class Recorder:
         return sum(l["writes_ok"] for _, l in self.lines if "summary" not in l)
 
     def finish(self, cap_seconds=180):
+        """Ends the load; the summary."""
         if not self.process.stdin.closed:
             self.process.stdin.close()
+        return self.wait(cap_seconds)
+
+    def wait(self, cap_seconds):
         try:
             code = self.process.wait(cap_seconds)
         except subprocess.TimeoutExpired:

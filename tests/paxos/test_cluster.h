@@ -37,9 +37,20 @@ inline Membership members(uint32_t n) {
   return make_membership(list);
 }
 
-// A member's disk as the durability contract sees it: records that were synced, in order.
+// What a snapshot of the state machine holds here: everything applied up to its index.
+struct SnapshotFile {
+  Slot index;
+  Digest128 chain;
+  uint64_t term = 0;
+  std::vector<DecidedEntry> prefix;
+};
+
+// A member's disk as the durability contract sees it: records that were synced, in order, and the newest
+// snapshot file, which is durable BEFORE the core hears of it.
 struct Disk {
   std::vector<Record> durable;
+  SnapshotFile snapshot;
+  Slot truncated;  // entries up to here are gone from the log
   uint64_t boots = 0;
 
   RecoveredState recover(NodeId node) {
@@ -69,6 +80,12 @@ struct Disk {
         s.decided_hint = std::max(s.decided_hint, r->index);
       }
     }
+    if (snapshot.index > s.snapshot_index) {  // the file is newer than the last record that names one
+      s.snapshot_index = snapshot.index;
+      s.snapshot_chain = snapshot.chain;
+      s.snapshot_term = snapshot.term;
+      s.decided_hint = std::max(s.decided_hint, snapshot.index);
+    }
     s.accepted.erase(s.accepted.begin(), s.accepted.upper_bound(s.snapshot_index));
     return s;
   }
@@ -91,6 +108,12 @@ struct TestMember {
   bool auto_sync = true;
 };
 
+// A snapshot that a member was asked to send.
+struct SnapshotParcel {
+  uint32_t to = 0;
+  SnapshotFile file;
+};
+
 class TestCluster {
  public:
   explicit TestCluster(uint32_t n, Options options = {}, std::optional<Membership> membership = std::nullopt)
@@ -110,7 +133,8 @@ class TestCluster {
     TestMember& m = members_.at(node);
     Options options = options_;
     options.seed = 100 + node;
-    m.applied.clear();
+    m.applied = m.disk.snapshot.prefix;
+    m.jobs.clear();
     m.replica = std::make_unique<Replica>(m.disk.recover(NodeId(node)), membership_, options);
     input(node, Ticked{Tick(now_)});
   }
@@ -143,6 +167,32 @@ class TestCluster {
     take(node, effects);
     EXPECT_EQ(m.replica->broken_invariant(), "") << "node " << node;
     if (m.auto_sync) sync(node);
+    run_jobs(node);
+  }
+  // The state machine of `node` is saved as it stands; the core hears of it when it is durable.
+  void take_snapshot(uint32_t node) {
+    TestMember& m = members_.at(node);
+    if (!m.replica || m.applied.empty() || m.applied.back().slot <= m.disk.snapshot.index) return;
+    const DecidedEntry& last = m.applied.back();
+    m.disk.snapshot = SnapshotFile{last.slot, last.chain, last.term, m.applied};
+    input(node, SnapshotTaken{last.slot, last.chain, last.term});
+  }
+  // What a host does with a snapshot from a peer: nothing unless it is newer than what was applied.
+  void install_snapshot(uint32_t node, const SnapshotFile& file) {
+    TestMember& m = members_.at(node);
+    if (!m.replica || (!m.applied.empty() && m.applied.back().slot >= file.index)) return;
+    m.disk.snapshot = file;
+    m.applied = file.prefix;
+    input(node, SnapshotInstalled{file.index, file.chain, membership_, file.term});
+  }
+  // Snapshots on their way; the test lets them arrive.
+  std::deque<SnapshotParcel>& parcels() { return parcels_; }
+  void deliver_parcels() {
+    while (!parcels_.empty()) {
+      const SnapshotParcel parcel = std::move(parcels_.front());
+      parcels_.pop_front();
+      install_snapshot(parcel.to, parcel.file);
+    }
   }
   void sync(uint32_t node) {
     TestMember& m = members_.at(node);
@@ -227,6 +277,24 @@ class TestCluster {
   std::map<uint32_t, TestMember>& all() { return members_; }
 
  private:
+  // Catch-up reads are answered from what was applied here, as far back as the log goes.
+  void run_jobs(uint32_t node) {
+    TestMember& m = members_.at(node);
+    std::vector<Job> jobs;
+    std::swap(jobs, m.jobs);
+    for (const Job& job : jobs) {
+      if (const auto* cut = std::get_if<TruncateLogJob>(&job)) m.disk.truncated = std::max(m.disk.truncated, cut->upto);
+      if (const auto* send = std::get_if<SendSnapshotJob>(&job))
+        parcels_.push_back(SnapshotParcel{send->to.value, m.disk.snapshot});
+      if (const auto* read = std::get_if<SendLogJob>(&job)) {
+        LogRead answer{read->to, read->slots.first, {}, read->slots.first > m.disk.truncated};
+        for (const DecidedEntry& d : m.applied)
+          if (answer.ok && read->slots.contains(d.slot)) answer.entries.push_back(d.entry);
+        input(node, answer);
+      }
+    }
+  }
+
   void take(uint32_t node, Effects& effects) {
     TestMember& m = members_.at(node);
     for (Outgoing& o : effects.send_now) net_.push_back(Frame{NodeId(node), o.to, std::move(o.message)});
@@ -242,6 +310,7 @@ class TestCluster {
   Options options_;
   std::map<uint32_t, TestMember> members_;
   std::deque<Frame> net_;
+  std::deque<SnapshotParcel> parcels_;
   uint64_t now_ = 0;
 };
 

@@ -1,0 +1,57 @@
+#include "api/context.h"
+
+#include "etcd/rpc.pb.h"
+#include "kv/command.h"
+
+namespace decree::api {
+
+namespace {
+
+// For proposals of the server itself, whose outcome shows in the store.
+struct Nobody final : Finisher {
+  void on_failed(http::CallId, uint32_t, const EtcdError&) override {}
+};
+
+}  // namespace
+
+Context::Context(net::EventLoop& loop_in, http::Server& server_in, Consensus& consensus_in, kv::Store& store_in,
+                 const FrontOptions& options_in, std::function<void(const std::string&)> log_in)
+    : loop(loop_in),
+      server(server_in),
+      consensus(consensus_in),
+      store(store_in),
+      options(options_in),
+      pending(server_in, consensus_in, {options_in.calls_in_flight_max, options_in.request_timeout}),
+      long_answers(loop_in, server_in),
+      log(std::move(log_in)) {}
+
+const ConsensusStatus& Context::status() {
+  if (!status_known) {
+    last_status = consensus.status();
+    status_known = true;
+  }
+  return last_status;
+}
+
+void Context::fill_header(etcdserverpb::ResponseHeader* header) {
+  const ConsensusStatus& now = status();
+  header->set_cluster_id(now.identity.cluster.value);
+  header->set_member_id(now.identity.member_id);
+  header->set_raft_term(now.replica.term);
+}
+
+void Context::raise_no_space() {
+  static Nobody nobody;
+  const net::SteadyTime now = std::chrono::steady_clock::now();
+  if (store.has_alarm(kv::AlarmKind::no_space) || now - no_space_raised < std::chrono::seconds(1)) return;
+  no_space_raised = now;
+  etcdserverpb::AlarmRequest request;
+  request.set_action(etcdserverpb::AlarmRequest::ACTIVATE);
+  request.set_memberid(status().identity.member_id);
+  request.set_alarm(etcdserverpb::NOSPACE);
+  log("the quota (--quota-backend-bytes) is used up: writes are refused until keys are deleted, compacted and the alarm "
+      "is disarmed (etcdctl alarm disarm)");
+  pending.propose({}, kv::encode_command(kv::CommandType::alarm, request.SerializeAsString()), &nobody);
+}
+
+}  // namespace decree::api

@@ -1,0 +1,48 @@
+// What every service needs, in one place. Owned by ServerFront, lives as long as the services.
+#pragma once
+
+#include <functional>
+
+#include "api/long_answers.h"
+#include "api/pending_replies.h"
+#include "api/server_front.h"
+#include "decree/consensus.h"
+#include "http/server.h"
+#include "kv/applier.h"
+
+namespace etcdserverpb {
+class ResponseHeader;
+}
+
+namespace decree::api {
+
+struct Context {
+  Context(net::EventLoop& loop_in, http::Server& server_in, Consensus& consensus_in, kv::Store& store_in,
+          const FrontOptions& options_in, std::function<void(const std::string&)> log_in);
+
+  net::EventLoop& loop;
+  http::Server& server;
+  Consensus& consensus;
+  kv::Store& store;
+  const FrontOptions& options;
+  PendingReplies pending;
+  LongAnswers long_answers;
+  std::function<void(const std::string&)> log;
+
+  // Consensus' status as of this turn; asked again after something was applied, so that the term in an answer is
+  // never older than one that a client has already seen.
+  const ConsensusStatus& status();
+  void forget_status() { status_known = false; }
+  uint64_t term() { return status().replica.term; }
+  bool is_leader() { return status().replica.role == Role::leader; }
+  bool has_leader() { return status().leader_member_id != 0; }
+  void fill_header(etcdserverpb::ResponseHeader* header);
+  // Proposes that this member's NOSPACE alarm be raised, once until it stands.
+  void raise_no_space();
+
+  ConsensusStatus last_status;
+  bool status_known = false;
+  net::SteadyTime no_space_raised{};
+};
+
+}  // namespace decree::api

@@ -1,0 +1,94 @@
+#include "api/long_answers.h"
+
+#include "api/etcd_errors.h"
+#include "api/pending_replies.h"
+
+namespace decree::api {
+
+namespace {
+
+constexpr size_t answers_max = 1000;
+constexpr size_t unsent_bytes_max = 256 * 1024;
+constexpr size_t piece_bytes = 64 * 1024;
+constexpr uint64_t message_bytes_max = 0xffffffff;  // gRPC's length field
+
+}  // namespace
+
+LongAnswers::LongAnswers(net::EventLoop& loop, http::Server& server) : loop_(loop), server_(server) {}
+
+void LongAnswers::add(http::CallId call, std::unique_ptr<kv::RangeJob> job) { take({call, std::move(job), nullptr}); }
+void LongAnswers::add(http::CallId call, std::unique_ptr<kv::HashJob> job) { take({call, nullptr, std::move(job)}); }
+
+void LongAnswers::take(Answer answer) {
+  if (size() >= answers_max) return send_error(server_, answer.call, kTooManyRequests);
+  preparing_.push_back(std::move(answer));
+  kick();
+}
+
+void LongAnswers::kick() {
+  if (kicked_) return;
+  kicked_ = true;
+  loop_.wake();
+}
+
+void LongAnswers::prepare_front() {
+  Answer& front = preparing_.front();
+  if (!server_.open(front.call)) return preparing_.pop_front();
+  if (front.hash) {
+    if (!front.hash->step()) return;
+    send_reply(server_, front.call, front.hash->reply());
+    return preparing_.pop_front();
+  }
+  if (!front.range->prepare()) return;
+  const uint64_t total = front.range->total_bytes();
+  if (total > message_bytes_max) {
+    server_.fail(front.call, http::GrpcCode::resource_exhausted,
+                 "etcdserver: the answer is larger than a gRPC message can be (4 GiB): ask with a limit, page by page");
+    return preparing_.pop_front();
+  }
+  server_.begin_reply(front.call, total);
+  sending_.push_back(std::move(front));
+  preparing_.pop_front();
+}
+
+// True when it made progress.
+bool LongAnswers::send_some(Answer& answer, bool* done) {
+  *done = !server_.open(answer.call);
+  if (*done || server_.unsent_bytes(answer.call) >= unsent_bytes_max) return *done;
+  std::string piece;
+  *done = !answer.range->next(piece_bytes, &piece);
+  server_.append_reply(answer.call, std::move(piece));
+  return true;
+}
+
+bool LongAnswers::slice(std::chrono::nanoseconds budget) {
+  kicked_ = false;
+  if (preparing_.empty() && sending_.empty()) return false;
+  const auto end = std::chrono::steady_clock::now() + budget;
+  size_t without_progress = 0;
+  do {
+    bool worked = false;
+    if (!preparing_.empty()) {
+      prepare_front();
+      worked = true;
+    }
+    if (!sending_.empty()) {
+      next_ %= sending_.size();
+      bool done = false;
+      const bool progress = send_some(sending_[next_], &done);
+      worked = worked || progress;
+      without_progress = progress ? 0 : without_progress + 1;
+      if (done) {
+        std::swap(sending_[next_], sending_.back());
+        sending_.pop_back();
+      } else {
+        ++next_;
+      }
+    }
+    if (preparing_.empty() && (sending_.empty() || without_progress >= sending_.size())) return false;
+    if (!worked && without_progress >= sending_.size()) return !preparing_.empty();
+  } while (std::chrono::steady_clock::now() < end);
+  return true;
+}
+
+}  // namespace decree::api

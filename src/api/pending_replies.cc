@@ -1,0 +1,143 @@
+#include "api/pending_replies.h"
+
+#include <algorithm>
+
+namespace decree::api {
+
+void send_reply(http::Server& server, http::CallId call, Reply reply) {
+  if (reply.code == 0)
+    server.reply(call, std::move(reply.body));
+  else
+    server.fail(call, static_cast<http::GrpcCode>(reply.code), reply.body);
+}
+
+void send_error(http::Server& server, http::CallId call, const EtcdError& error) {
+  server.fail(call, error.code, error.text);
+}
+
+PendingReplies::PendingReplies(http::Server& server, Consensus& consensus, const Limits& limits)
+    : server_(server), consensus_(consensus), limits_(limits) {}
+
+PendingReplies::Parked PendingReplies::park(http::CallId call, Finisher* finisher, uint32_t tag, bool is_read) const {
+  const net::SteadyTime ours = std::chrono::steady_clock::now() + limits_.timeout;
+  const net::SteadyTime clients = server_.deadline(call);
+  Parked parked;
+  parked.call = call;
+  parked.tag = tag;
+  parked.is_read = is_read;
+  parked.finisher = finisher;
+  parked.client_deadline = clients < ours;
+  parked.deadline = std::min(ours, clients);
+  return parked;
+}
+
+bool PendingReplies::full(http::CallId call, Finisher* finisher, uint32_t tag) {
+  if (parked_.size() + retry_.size() < limits_.calls_max) return false;
+  if (finisher != nullptr)
+    finisher->on_failed(call, tag, kTooManyRequests);
+  else
+    send_error(server_, call, kTooManyRequests);
+  return true;
+}
+
+void PendingReplies::propose(http::CallId call, std::string command, Finisher* finisher, uint32_t tag) {
+  if (full(call, finisher, tag)) return;
+  const Parked parked = park(call, finisher, tag, false);
+  parked_.emplace(consensus_.propose(std::move(command)), parked);
+  ++counters_.proposals_waiting;
+}
+
+void PendingReplies::read(http::CallId call, Finisher* finisher, uint32_t tag) {
+  if (full(call, finisher, tag)) return;
+  const Parked parked = park(call, finisher, tag, true);
+  parked_.emplace(consensus_.read(), parked);
+  ++counters_.reads_waiting;
+}
+
+void PendingReplies::fail(const Parked& parked, const EtcdError& error) {
+  --(parked.is_read ? counters_.reads_waiting : counters_.proposals_waiting);
+  ++(parked.is_read ? counters_.reads_failed : counters_.proposals_failed);
+  if (parked.finisher != nullptr)
+    parked.finisher->on_failed(parked.call, parked.tag, error);
+  else
+    send_error(server_, parked.call, error);
+}
+
+void PendingReplies::on_applied(uint64_t seq, Reply reply) {
+  const auto it = parked_.find(seq);
+  if (it == parked_.end()) return;  // timed out before
+  const Parked parked = it->second;
+  parked_.erase(it);
+  --counters_.proposals_waiting;
+  if (parked.finisher != nullptr)
+    parked.finisher->on_applied(parked.call, parked.tag, std::move(reply));
+  else
+    send_reply(server_, parked.call, std::move(reply));
+}
+
+// Definitely not: say why. Only texts that make a client wait or go elsewhere, never one that hides the refusal.
+EtcdError PendingReplies::refusal() const {
+  const ConsensusStatus status = consensus_.status();
+  if (status.disk_full) return kDiskFull;
+  if (status.leader_member_id == 0) return kNoLeader;
+  if (counters_.proposals_waiting * 2 > limits_.calls_max) return kTooManyRequests;
+  return kLeaderChanged;
+}
+
+void PendingReplies::on_outcome(uint64_t seq, Outcome outcome) {
+  if (outcome == Outcome::chosen) return;  // on_applied() tells
+  const auto it = parked_.find(seq);
+  if (it == parked_.end()) return;
+  const Parked parked = it->second;
+  parked_.erase(it);
+  fail(parked, outcome == Outcome::unknown ? kTimeoutLeaderFail : refusal());
+}
+
+void PendingReplies::on_read(uint64_t seq, bool ok) {
+  const auto it = parked_.find(seq);
+  if (it == parked_.end()) return;
+  const Parked parked = it->second;
+  parked_.erase(it);
+  if (!ok) {
+    ++counters_.slow_reads;
+    retry_.push_back(parked);
+    return;
+  }
+  --counters_.reads_waiting;
+  parked.finisher->on_read(parked.call, parked.tag);
+}
+
+void PendingReplies::expire(net::SteadyTime now) {
+  std::vector<Parked> again;
+  again.swap(retry_);
+  for (const Parked& parked : again) {
+    if (parked.call.generation != 0 && !server_.open(parked.call)) {
+      fail(parked, kTimeout);  // nobody waits any more
+      continue;
+    }
+    parked_.emplace(consensus_.read(), parked);
+  }
+  for (const auto& [seq, parked] : parked_)
+    if (parked.deadline <= now) expired_.push_back(seq);
+  // Failing one may park another: the table must not be walked meanwhile.
+  for (const uint64_t seq : expired_) {
+    const auto it = parked_.find(seq);
+    if (it == parked_.end()) continue;
+    const Parked parked = it->second;
+    parked_.erase(it);
+    fail(parked, parked.client_deadline ? kDeadline : kTimeout);
+  }
+  expired_.clear();
+}
+
+void PendingReplies::fail_all(const EtcdError& error) {
+  std::vector<Parked> all;
+  all.swap(retry_);
+  for (const auto& [seq, parked] : parked_) all.push_back(parked);
+  parked_.clear();
+  for (const Parked& parked : all) fail(parked, error);
+}
+
+PendingCounters PendingReplies::counters() const { return counters_; }
+
+}  // namespace decree::api

@@ -1,0 +1,83 @@
+// Calls that wait for consensus, by the number it gave them. Knows what each outcome means to an etcd client.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "api/etcd_errors.h"
+#include "decree/consensus.h"
+#include "http/server.h"
+
+namespace decree::api {
+
+// Gets what pending_replies cannot finish alone. `tag` is the finisher's own. Exactly one of the three is called.
+class Finisher {
+ public:
+  virtual ~Finisher() = default;
+  virtual void on_applied(http::CallId /*call*/, uint32_t /*tag*/, Reply /*reply*/) {}
+  virtual void on_read(http::CallId /*call*/, uint32_t /*tag*/) {}
+  // Nothing more will come: let go of what `tag` names. The call, if any, should be told `error`.
+  virtual void on_failed(http::CallId call, uint32_t tag, const EtcdError& error) = 0;
+};
+
+struct PendingCounters {
+  uint64_t proposals_failed = 0;  // any outcome but applied
+  uint64_t proposals_waiting = 0;
+  uint64_t reads_waiting = 0;
+  uint64_t slow_reads = 0;        // read index had to be asked again
+  uint64_t reads_failed = 0;
+};
+
+class PendingReplies final : public ConsensusSink {
+ public:
+  struct Limits {
+    size_t calls_max = 20000;
+    std::chrono::milliseconds timeout{7000};
+  };
+  PendingReplies(http::Server& server, Consensus& consensus, const Limits& limits);
+
+  // Proposes; the reply goes to the call as it is. With a finisher: to the finisher (`call` may then be void).
+  void propose(http::CallId call, std::string command, Finisher* finisher = nullptr, uint32_t tag = 0);
+  // Confirms that this member's state is not behind any write acknowledged so far. A read that no leader could
+  // confirm promised nothing and is asked again until the deadline.
+  void read(http::CallId call, Finisher* finisher, uint32_t tag);
+
+  void expire(net::SteadyTime now);
+  void fail_all(const EtcdError& error);
+  PendingCounters counters() const;
+
+  // ---- ConsensusSink
+  void on_applied(uint64_t seq, Reply reply) override;
+  void on_outcome(uint64_t seq, Outcome outcome) override;
+  void on_read(uint64_t seq, bool ok) override;
+
+ private:
+  struct Parked {
+    http::CallId call;
+    uint32_t tag = 0;
+    bool is_read = false;
+    bool client_deadline = false;  // the client's own is the nearer one
+    Finisher* finisher = nullptr;
+    net::SteadyTime deadline;
+  };
+  Parked park(http::CallId call, Finisher* finisher, uint32_t tag, bool is_read) const;
+  bool full(http::CallId call, Finisher* finisher, uint32_t tag);
+  void fail(const Parked& parked, const EtcdError& error);
+  EtcdError refusal() const;
+
+  http::Server& server_;
+  Consensus& consensus_;
+  Limits limits_;
+  absl::flat_hash_map<uint64_t, Parked> parked_;
+  std::vector<Parked> retry_;  // reads to be asked again at the next tick
+  std::vector<uint64_t> expired_;
+  PendingCounters counters_;
+};
+
+// Sends a store's or consensus' Reply to its call.
+void send_reply(http::Server& server, http::CallId call, Reply reply);
+void send_error(http::Server& server, http::CallId call, const EtcdError& error);
+
+}  // namespace decree::api

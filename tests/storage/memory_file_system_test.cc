@@ -1,0 +1,122 @@
+#include "storage/memory_file_system.h"
+
+#include "tests/storage/storage_test_util.h"
+
+namespace decree::storage {
+namespace {
+
+using testing::must;
+
+struct Disk {
+  MemoryFileSystem files;
+  std::unique_ptr<File> file;
+  Disk() {
+    must(files.make_directory("/d"));
+    must(files.sync_directory("/"));
+    file = must(files.open("/d/f", OpenMode::create));
+  }
+};
+
+TEST(MemoryFileSystem, WhatWasNotSyncedIsLostAndWhatWasIsKept) {
+  Disk disk;
+  must(disk.files.sync_directory("/d"));
+  must(disk.file->write(0, std::string(2000, 'a')));
+  must(disk.file->sync());
+  must(disk.file->write(1000, std::string(2000, 'b')));
+  disk.files.crash(1, CrashMode::drop_all);
+  EXPECT_EQ(disk.files.content("/d/f"), std::string(2000, 'a'));
+  char byte = 0;
+  EXPECT_FALSE(disk.file->read(0, std::span<char>(&byte, 1)).ok()) << "handles die with the machine";
+}
+
+TEST(MemoryFileSystem, AnEntryThatWasNotSyncedMayVanishWithASyncedFile) {
+  Disk disk;
+  must(disk.file->write(0, "x"));
+  must(disk.file->sync());
+  disk.files.crash(1, CrashMode::drop_all);
+  EXPECT_TRUE(disk.files.files_below("/d").empty());
+}
+
+TEST(MemoryFileSystem, AWriteIsTornBySectorsAndNeverWithinOne) {
+  bool saw_torn = false;
+  for (uint64_t seed = 0; seed < 50; ++seed) {
+    Disk disk;
+    must(disk.files.sync_directory("/d"));
+    must(disk.file->zero_fill(0, 4096));
+    must(disk.file->sync());
+    must(disk.file->write(0, std::string(4096, 'w')));
+    disk.files.crash(seed);
+    const std::string content = disk.files.content("/d/f");
+    ASSERT_EQ(content.size(), 4096u);
+    bool old = false;
+    bool fresh = false;
+    for (size_t sector = 0; sector < 8; ++sector) {
+      const std::string piece = content.substr(sector * 512, 512);
+      ASSERT_TRUE(piece == std::string(512, 'w') || piece == std::string(512, '\0'));
+      (piece[0] == 'w' ? fresh : old) = true;
+    }
+    saw_torn = saw_torn || (old && fresh);
+  }
+  EXPECT_TRUE(saw_torn);
+}
+
+TEST(MemoryFileSystem, TheSameSeedGivesTheSameDisk) {
+  const auto one = [](uint64_t seed) {
+    Disk disk;
+    must(disk.file->write(0, std::string(9000, 'q')));
+    must(disk.files.rename("/d/f", "/d/g"));
+    disk.files.crash(seed);
+    return disk.files.content("/d/f") + "|" + disk.files.content("/d/g");
+  };
+  for (uint64_t seed = 0; seed < 20; ++seed) EXPECT_EQ(one(seed), one(seed));
+}
+
+TEST(MemoryFileSystem, AForkGoesItsOwnWay) {
+  Disk disk;
+  must(disk.files.sync_directory("/d"));
+  must(disk.file->write(0, "one"));
+  must(disk.file->sync());
+  must(disk.file->write(0, "two"));
+  MemoryFileSystem fork(disk.files);
+  fork.crash(1, CrashMode::drop_all);
+  EXPECT_EQ(fork.content("/d/f"), "one");
+  EXPECT_EQ(disk.files.content("/d/f"), "two");
+  must(disk.file->write(0, "six"));
+  must(disk.file->sync());
+  EXPECT_EQ(fork.content("/d/f"), "one");
+}
+
+TEST(MemoryFileSystem, AFailedSyncLosesTheWritesAlthoughReadsShowThem) {
+  Disk disk;
+  must(disk.files.sync_directory("/d"));
+  must(disk.file->write(0, "lost"));
+  disk.files.fail_next_sync();
+  EXPECT_FALSE(disk.file->sync().ok());
+  EXPECT_EQ(disk.files.content("/d/f"), "lost");
+  must(disk.file->write(4, "kept"));
+  must(disk.file->sync());
+  disk.files.crash(1, CrashMode::keep_all);
+  EXPECT_EQ(disk.files.content("/d/f"), std::string(4, '\0') + "kept");
+}
+
+TEST(MemoryFileSystem, DiesAtTheOperationItWasToldAndStaysDead) {
+  Disk disk;
+  disk.files.fail_after(2);
+  must(disk.file->write(0, "1"));
+  EXPECT_FALSE(disk.file->write(1, "2").ok());
+  EXPECT_TRUE(disk.files.failed());
+  EXPECT_FALSE(disk.file->sync().ok());
+  EXPECT_FALSE(disk.files.open("/d/other", OpenMode::create).ok());
+}
+
+TEST(MemoryFileSystem, AnOpenFileOutlivesItsName) {
+  Disk disk;
+  must(disk.file->write(0, "still"));
+  must(disk.files.unlink("/d/f"));
+  char bytes[5];
+  EXPECT_EQ(must(disk.file->read(0, bytes)), 5u);
+  EXPECT_EQ(std::string(bytes, 5), "still");
+}
+
+}  // namespace
+}  // namespace decree::storage

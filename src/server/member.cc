@@ -231,12 +231,10 @@ struct Member::Impl final : runtime::Host, transport::TransportSink, runtime::No
     transport = std::make_unique<transport::Transport>(loop, std::move(options), *this);
     Result<void> listening = transport->start();
     if (!listening) return StartProblem{ExitCode::address, "peer port: " + listening.error().message};
-    view = std::make_unique<ClusterView>(*node, *store, *transport,
-                                         ClusterView::Own{identity.member_id, config.name, config.advertise_client_urls,
-                                                          kEtcdClusterVersion});
+    view = std::make_unique<ClusterView>(*node, *store, *transport);
     front = std::make_unique<api::ServerFront>(loop, *view, *store, front_options(),
                                                [](const std::string& line) { log_line(Level::info, line); });
-    add_member_metrics(front->metrics(), *node, *transport, data->wal(), clock);
+    add_member_metrics(front->metrics(), *node, *transport, clock);
     Result<void> clients = front->listen();
     if (!clients) return StartProblem{ExitCode::address, "client port: " + clients.error().message};
     std::string ports;
@@ -295,7 +293,7 @@ struct Member::Impl final : runtime::Host, transport::TransportSink, runtime::No
     const Tick tick = clock.look(times.read);
     if (tick != before) {
       node->on_tick(tick);
-      on_tick(tick, times.read);
+      on_tick(times.read);
     }
     const runtime::NodeCounters counters = node->counters();
     const bool more = node->turn();
@@ -320,13 +318,9 @@ struct Member::Impl final : runtime::Host, transport::TransportSink, runtime::No
     for (int i = 0; i < kReadsAfterStall; ++i) loop.wait(std::chrono::nanoseconds(0));
   }
 
-  void on_tick(Tick tick, Clock::time_point now) {
+  void on_tick(Clock::time_point now) {
     watch.sample_cpu();
     front->tick(now);
-    if (tick.value / 10 != announced_at.value / 10) {
-      announced_at = tick;
-      view->announce();
-    }
     if (reserve_full && now >= reserve_retry) prepare_reserve();
     if (stage != Stage::running) stopping(now);
   }
@@ -439,7 +433,6 @@ struct Member::Impl final : runtime::Host, transport::TransportSink, runtime::No
   TurnWatch watch;
   Clock::time_point turn_began{};
   bool work_left = true;
-  Tick announced_at;
   bool log_full = false;
   bool reserve_full = false;
   bool reserve_busy = false;

@@ -5,7 +5,7 @@
 namespace decree::server {
 
 void add_member_metrics(api::Metrics& metrics, const runtime::Node& node, const transport::Transport& transport,
-                        const storage::Wal& wal, const LogicalClock& clock) {
+                        const LogicalClock& clock) {
   const auto counter = [&](const char* name, const char* help, auto field) {
     metrics.add_counter(name, help, [&node, field] { return static_cast<double>(node.counters().*field); });
   };
@@ -19,8 +19,6 @@ void add_member_metrics(api::Metrics& metrics, const runtime::Node& node, const 
   counter("decree_snapshots_taken_total", "Snapshots of the store written here.", &NodeCounters::snapshots_taken);
   counter("decree_snapshots_sent_total", "Snapshots sent to members.", &NodeCounters::snapshots_sent);
   counter("decree_snapshots_installed_total", "Snapshots of members installed here.", &NodeCounters::snapshots_installed);
-  metrics.add_gauge("decree_log_bytes", "Bytes of the log on disk, reserve included.",
-                    [&wal] { return static_cast<double>(wal.bytes()); });
   metrics.add_counter("decree_lost_ticks_total", "Ticks of 10 ms in which this process did not run.",
                       [&clock] { return static_cast<double>(clock.lost_ticks()); });
   for (const transport::PeerTraffic& peer : transport.traffic()) {

@@ -4,13 +4,12 @@
 #include "api/metrics.h"
 #include "runtime/node.h"
 #include "server/logical_clock.h"
-#include "storage/wal.h"
 #include "transport/transport.h"
 
 namespace decree::server {
 
 // All references must outlive `metrics`.
 void add_member_metrics(api::Metrics& metrics, const runtime::Node& node, const transport::Transport& transport,
-                        const storage::Wal& wal, const LogicalClock& clock);
+                        const LogicalClock& clock);
 
 }  // namespace decree::server

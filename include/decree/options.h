@@ -29,7 +29,7 @@ struct Options {
   uint32_t promise_runs_max = 512;  // runs in one Promise chunk
   uint32_t reads_queued_max = 100000;
   uint64_t cached_log_bytes_max =
-      64u << 20;  // decided entries kept in memory for catch-up; older ones are read from disk
+      16u << 20;  // decided entries kept in memory for catch-up; older ones are read from disk
   uint64_t cached_log_entries_min = 64;
 
   uint16_t priority = 0;

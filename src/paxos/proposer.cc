@@ -33,7 +33,7 @@ void Replica::Impl::propose_queued() {
     while (!waiting.empty() && entries.size() < options.accept_entries_max && bytes < options.accept_bytes_max) {
       Entry& entry = waiting.front().entry;
       bytes += entry.weight_bytes();
-      if (entry.id.node == self && entry.id.boot == boot) in_doubt.emplace(entry.id, ballot.term());
+      if (entry.id.node == self && entry.id.boot == boot) in_doubt.emplace(entry.id, InDoubt{ballot.term(), now});
       entries.push_back(std::move(entry));
       waiting.pop_front();
     }
@@ -159,7 +159,7 @@ void Replica::Impl::forward_waiting() {
     while (!waiting.empty() && forward.entries.size() < options.accept_entries_max && bytes < options.accept_bytes_max) {
       Entry& entry = waiting.front().entry;
       bytes += entry.weight_bytes();
-      in_doubt.emplace(entry.id, leader.term());
+      in_doubt.emplace(entry.id, InDoubt{leader.term(), now});
       forward.entries.push_back(std::move(entry));
       waiting.pop_front();
     }

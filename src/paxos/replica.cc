@@ -197,7 +197,7 @@ void Replica::Impl::apply_decided() {
       // Nothing submitted under a lower term and not applied by now can ever be chosen (value_choice.h).
       std::vector<RequestId> lost;
       for (const auto& [id, submitted] : in_doubt)
-        if (submitted < term) lost.push_back(id);
+        if (submitted.term < term) lost.push_back(id);
       std::sort(lost.begin(), lost.end());
       for (const RequestId& id : lost) {
         in_doubt.erase(id);
@@ -238,6 +238,17 @@ void Replica::Impl::expire_waiting() {
     waiting_bytes -= waiting.front().entry.weight_bytes();
     if (waiting.front().entry.id.node == self) outcome(waiting.front().entry.id, Outcome::definitely_not);
     waiting.pop_front();
+  }
+  // A Forward may be lost without any change of leader: then nobody will ever tell, and "unknown" is the truth.
+  if (now.value - in_doubt_scanned.value < kWaitingTicksMax / 5) return;
+  in_doubt_scanned = now;
+  std::vector<RequestId> silent;
+  for (const auto& [id, submitted] : in_doubt)
+    if (now.value - submitted.since.value > kWaitingTicksMax) silent.push_back(id);
+  std::sort(silent.begin(), silent.end());
+  for (const RequestId& id : silent) {
+    in_doubt.erase(id);
+    outcome(id, Outcome::unknown);
   }
 }
 

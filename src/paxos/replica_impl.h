@@ -161,7 +161,12 @@ struct Replica::Impl {
   Slot truncate_upto;
   // Requests of this node that are on their way: the ballot under which they were submitted. An entry leaves
   // when it is applied, or when a barrier of a higher term is (then it is definitely not chosen: docs/protocol.md).
-  std::unordered_map<RequestId, uint64_t, IdHash> in_doubt;
+  struct InDoubt {
+    uint64_t term = 0;
+    Tick since;
+  };
+  std::unordered_map<RequestId, InDoubt, IdHash> in_doubt;
+  Tick in_doubt_scanned;
 
   // election.cc
   Role role = Role::follower;

@@ -8,11 +8,11 @@ namespace {
 using std::chrono::milliseconds;
 
 TEST(Duration, IsReadWithItsUnit) {
-  EXPECT_EQ(*parse_duration("500ms"), milliseconds(500));
-  EXPECT_EQ(*parse_duration("5s"), milliseconds(5000));
-  EXPECT_EQ(*parse_duration("1.5s"), milliseconds(1500));
-  EXPECT_EQ(*parse_duration("2m"), milliseconds(120'000));
-  EXPECT_EQ(*parse_duration("3"), milliseconds(3000));
+  EXPECT_EQ(parse_duration("500ms").value(), milliseconds(500));
+  EXPECT_EQ(parse_duration("5s").value(), milliseconds(5000));
+  EXPECT_EQ(parse_duration("1.5s").value(), milliseconds(1500));
+  EXPECT_EQ(parse_duration("2m").value(), milliseconds(120'000));
+  EXPECT_EQ(parse_duration("3").value(), milliseconds(3000));
   for (const char* wrong : {"", "s", "5q", "-1s", "1e30h", "nan", "5 s"}) EXPECT_FALSE(parse_duration(wrong).ok()) << wrong;
 }
 
@@ -47,11 +47,11 @@ TEST(Table, AlignsColumns) {
 }
 
 TEST(Numbers, AreWholeOrRefused) {
-  EXPECT_EQ(*parse_integer("-3"), -3);
+  EXPECT_EQ(parse_integer("-3").value(), -3);
   EXPECT_FALSE(parse_integer("3x").ok());
   EXPECT_FALSE(parse_integer("").ok());
   EXPECT_FALSE(parse_integer("99999999999999999999").ok());
-  EXPECT_EQ(*parse_lease("ff"), 255);
+  EXPECT_EQ(parse_lease("ff").value(), 255);
   EXPECT_FALSE(parse_lease("xyz").ok());
 }
 

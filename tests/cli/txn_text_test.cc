@@ -79,9 +79,11 @@ TEST(TxnText, NestsInParentheses) {
 }
 
 TEST(TxnText, QuotesCarryAnyByte) {
-  const TxnRequest txn = parsed(R"(then put "a key" "line\n\t\"q\" \\ \x00\xFF"; put 'it''s' 'raw \n')");
+  const TxnRequest txn = parsed(R"(then put "a key" "line\n\t\"q\" \\ \x00\xFF"; put 'it is' 'raw \n')");
   EXPECT_EQ(txn.success(0).request_put().key(), "a key");
-  EXPECT_EQ(txn.success(0).request_put().value(), std::string("line\n\t\"q\" \\ \0\xff", 15));
+  EXPECT_EQ(txn.success(0).request_put().value(), std::string("line\n\t\"q\" \\ \0\xff", 14));
+  EXPECT_EQ(txn.success(1).request_put().key(), "it is");
+  EXPECT_EQ(txn.success(1).request_put().value(), "raw \\n");
 }
 
 TEST(TxnText, QuotedWordsAreNeverKeywords) {

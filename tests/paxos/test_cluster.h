@@ -235,6 +235,7 @@ class TestCluster {
       ++now_;
       for (auto& [node, m] : members_) input(node, Ticked{Tick(now_)});
       deliver_all();
+      deliver_parcels();
     }
   }
   // Time passes, frames stay in flight.

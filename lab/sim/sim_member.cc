@@ -201,8 +201,9 @@ void SimMember::handle(const Event& e) {
       break;
     }
     case EventKind::link_notice:
-      world_.note(self_.value, "link", fmt::format("\"peer\":{},\"up\":{}", e.a, e.b != 0));
-      node_->on_peer_link(NodeId(static_cast<uint32_t>(e.a)), e.b != 0);
+      if (!world_.link_notice_is_current(self_.value, static_cast<uint32_t>(e.a), e.b / 2)) break;
+      world_.note(self_.value, "link", fmt::format("\"peer\":{},\"up\":{}", e.a, e.b % 2 == 1));
+      node_->on_peer_link(NodeId(static_cast<uint32_t>(e.a)), e.b % 2 == 1);
       turn_soon();
       break;
     case EventKind::request: on_request(static_cast<uint32_t>(e.a), e.b); break;

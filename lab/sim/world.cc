@@ -44,7 +44,8 @@ World::World(uint64_t seed, const RunOptions& options)
       network_(swarm_.network, random_.fork()),
       ghost_(swarm_.members, swarm_.members / 2 + 1, swarm_.members / 2 + 1),
       trace_(options.trace),
-      connected_((swarm_.members + 1) * (swarm_.members + 1), false) {
+      connected_((swarm_.members + 1) * (swarm_.members + 1), false),
+      link_generation_((swarm_.members + 1) * (swarm_.members + 1), 0) {
   for (uint32_t n = 1; n <= swarm_.members; ++n)
     members_.push_back(std::make_unique<SimMember>(*this, NodeId(n), make_disk(swarm_)));
 }
@@ -141,12 +142,13 @@ void World::connect(uint32_t a, uint32_t b, int64_t delay_us) {
   if (!network_.is_open(a, b) || !network_.is_open(b, a)) return;
   for (const auto& [x, y] : {std::pair{a, b}, std::pair{b, a}}) {
     connected_[x * (swarm_.members + 1) + y] = true;
+    const uint64_t generation = ++link_generation_[x * (swarm_.members + 1) + y];
     Event e;
     e.kind = EventKind::link_notice;
     e.member = static_cast<uint8_t>(x);
     e.life = member(x).life();
     e.a = y;
-    e.b = 1;
+    e.b = generation * 2 + 1;
     queue_.schedule(delay_us + static_cast<int64_t>(fault_random_.below(500)), e);
   }
 }
@@ -160,7 +162,7 @@ void World::disconnect(uint32_t a, uint32_t b, int64_t delay_us) {
     e.member = static_cast<uint8_t>(x);
     e.life = member(x).life();
     e.a = y;
-    e.b = 0;
+    e.b = static_cast<uint64_t>(link_generation_[x * (swarm_.members + 1) + y]) * 2;
     queue_.schedule(delay_us + static_cast<int64_t>(fault_random_.below(500)), e);
   }
 }

@@ -93,6 +93,10 @@ class World {
   void on_acknowledged(Slot slot) { acknowledged_ = std::max(acknowledged_, slot); }
   void fail(const char* invariant, std::string sentence);
   int64_t now_ns() const { return queue_.now_us() * 1000; }
+  // Whether a notice about (from, to) concerns the connection that exists now, or its end.
+  bool link_notice_is_current(uint32_t from, uint32_t to, uint64_t generation) const {
+    return link_generation_[from * (swarm_.members + 1) + to] == generation;
+  }
   void note(uint32_t member, const char* what, const std::string& fields = {}) {
     if (trace_.wanted()) trace_.line(queue_.now_us(), member, what, fields);
   }
@@ -160,6 +164,8 @@ class World {
   History history_;
   std::unordered_map<RequestId, size_t, IdHash> requests_;  // to the operation; look-up only
   std::vector<bool> connected_;  // (from, to)
+  // Which connection of a pair is the present one: the late end of an old one says nothing about its successor.
+  std::vector<uint32_t> link_generation_;
   Slot acknowledged_;
   Breach breach_;
   bool faults_on_ = true;

@@ -41,6 +41,7 @@ TARGETS = {
     ("memory", 0, "restart_s"): 4.0,
     ("failover", 0, "median_ms"): 3.0,
 }
+EMPTY_MEMBER_BYTES_MAX = 15 << 20  # wanted of decreed, whatever etcd needs
 
 
 class Failure(Exception):
@@ -305,19 +306,23 @@ class Bench:
                                      "--warmup", "1s", "--duration", f"{seconds}s", "--connections", "9"],
                                     stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
             time.sleep(3)
+            killed_at = time.time()
             cluster.processes[victim].kill()
             cluster.processes[victim].wait()
             out, err = load.communicate(timeout=120)
             if load.returncode != 0:
                 raise Failure(f"the load ended with {load.returncode}: {err.strip()}")
             report = json.loads(out)
-            gap = report["longest_gap_ms"]
-            # The gap must be the killing's, not some other pause: it began between 1.5 and 3 s.
-            if not 1500 <= report["longest_gap_at_ms"] <= 3000:
-                self.say(f"  {system}: the longest gap ({gap:.0f} ms) began at {report['longest_gap_at_ms']:.0f} ms, not at the kill")
+            # The killing's gap: the longest that touches the half second after it. The longest anywhere is kept beside it,
+            # since on a busy machine a pause of tens of milliseconds can come from anything.
+            kill_ms = (killed_at - report["started_unix_s"]) * 1e3
+            touching = [g["length_ms"] for g in report["gaps"] if g["at_ms"] < kill_ms + 500 and g["at_ms"] + g["length_ms"] > kill_ms]
+            gap = max(touching, default=report["gaps"][-1]["length_ms"])
             self.add("failover", system, 0, round_number,
-                     {"gap_ms": gap, "gap_at_ms": report["longest_gap_at_ms"], "unknown": report["unknown_outcomes"], "failed": report["failed"]})
-            self.say(f"  {system:8} failover     {gap:7.1f} ms without a put ({report['failed']} failed)")
+                     {"gap_ms": gap, "longest_anywhere_ms": report["longest_gap_ms"], "unknown": report["unknown_outcomes"],
+                      "failed": report["failed"]})
+            self.say(f"  {system:8} failover     {gap:7.1f} ms without a put ({report['longest_gap_ms']:.1f} ms the longest anywhere,"
+                     f" {report['failed']} failed)")
             cluster.start_member(victim)
         self.drop()
 
@@ -412,7 +417,11 @@ def table(summary, systems):
                         ratio = ratio_of(metric, by_system["etcd"]["median"], by_system["decreed"]["median"])
                     wanted = TARGETS.get((section, clients, metric))
                     line.append(f"{ratio:.2f}x" if ratio else "")
-                    line.append("" if wanted is None or ratio is None else f"{wanted:g}x {'reached' if ratio >= wanted else 'MISSED'}")
+                    if metric == "empty_rss_bytes" and ratio is not None:
+                        fine = by_system["decreed"]["median"] <= EMPTY_MEMBER_BYTES_MAX
+                        line.append(f"{number(EMPTY_MEMBER_BYTES_MAX, metric)} {'reached' if fine else 'MISSED'}")
+                    else:
+                        line.append("" if wanted is None or ratio is None else f"{wanted:g}x {'reached' if ratio >= wanted else 'MISSED'}")
                     if ratio:
                         ratios.append({"section": section, "clients": clients, "metric": metric, "ratio": ratio, "wanted": wanted,
                                        "reached": None if wanted is None else ratio >= wanted})

@@ -42,6 +42,14 @@ std::string counts_json(const std::map<std::string, uint64_t>& counts) {
   return out + "}";
 }
 
+std::string gaps_json(const LoadReport& report) {
+  std::string out = "[";
+  for (const LoadReport::Gap& gap : report.gaps) {
+    out += fmt::format(R"({}{{"at_ms":{:.3f},"length_ms":{:.3f}}})", out.size() > 1 ? "," : "", gap.at_ms, gap.length_ms);
+  }
+  return out + "]";
+}
+
 std::string servers_json(const LoadReport& report) {
   std::string out = "[";
   for (const client::ServerUsage& server : report.servers) {
@@ -81,6 +89,7 @@ std::string bench_json(const LoadOptions& options, const LoadReport& report) {
   }
   out += fmt::format(R"(,"longest_gap_ms":{:.3f},"longest_gap_at_ms":{:.3f},"first_success_ms":{:.3f})", report.longest_gap_ms,
                      report.longest_gap_at_ms, report.first_success_ms);
+  out += fmt::format(R"(,"started_unix_s":{:.6f},"gaps":{})", report.started_unix_s, gaps_json(report));
   out += ",\"errors\":" + counts_json(report.errors_by_code) + ",\"error_texts\":" + counts_json(report.error_texts);
   out += fmt::format(R"(,"prefilled":{},"prefill_seconds":{:.3f},"generator_cpu_us_per_request":{:.3f})", report.prefilled,
                      report.prefill_seconds, per_request_us(report.generator_cpu_seconds, report));

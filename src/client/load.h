@@ -74,6 +74,12 @@ struct LoadReport {
   uint64_t never_sent = 0;       // open loop: moments that passed without a free place
   double longest_gap_ms = 0;     // without any success
   double longest_gap_at_ms = 0;  // where it began, from the start of the measured part
+  struct Gap {
+    double at_ms = 0;
+    double length_ms = 0;
+  };
+  std::vector<Gap> gaps;         // the longest ones, longest first
+  double started_unix_s = 0;     // wall clock at the start of the measured part, to place the gaps beside other events
   double first_success_ms = -1;  // from the start of the measured part
   double prefill_seconds = 0;
   uint64_t prefilled = 0;

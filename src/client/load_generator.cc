@@ -27,6 +27,7 @@ constexpr milliseconds reconnect_max{500};
 constexpr milliseconds drain_max{3000};
 constexpr milliseconds reconnect_at_start{10};
 constexpr size_t error_texts_max = 8;
+constexpr size_t gaps_max = 16;
 constexpr size_t prefill_clients = 256;  // filling a store with one client would take all day
 
 double seconds_between(SteadyTime from, SteadyTime to) { return std::chrono::duration<double>(to - from).count(); }
@@ -307,10 +308,14 @@ void Generator::note_success(SteadyTime now) {
 }
 
 void Generator::note_gap(SteadyTime from, SteadyTime to) {
-  const double gap = ms_between(from, to);
-  if (gap <= report_.longest_gap_ms) return;
-  report_.longest_gap_ms = gap;
-  report_.longest_gap_at_ms = ms_between(phase_start_, from);
+  const LoadReport::Gap gap{ms_between(phase_start_, from), ms_between(from, to)};
+  std::vector<LoadReport::Gap>& gaps = report_.gaps;
+  if (gaps.size() == gaps_max && gap.length_ms <= gaps.back().length_ms) return;
+  if (gaps.size() == gaps_max) gaps.pop_back();
+  const auto shorter = [&](const LoadReport::Gap& other) { return other.length_ms < gap.length_ms; };
+  gaps.insert(std::find_if(gaps.begin(), gaps.end(), shorter), gap);
+  report_.longest_gap_ms = gaps.front().length_ms;
+  report_.longest_gap_at_ms = gaps.front().at_ms;
 }
 
 void Generator::failed(const Slot& slot, CallEnd end, Code code, std::string_view text) {
@@ -436,6 +441,7 @@ Result<LoadReport> Generator::run() {
     }
   }
   usage_.begin();
+  report_.started_unix_s = std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
   const double own_before = own_cpu_seconds();
   run_phase({PhaseKind::measure, options_.duration, options_.total});
   const SteadyTime end = steady_clock::now();

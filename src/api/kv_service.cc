@@ -21,7 +21,6 @@ bool parse(Message* message, std::string_view bytes) {
 
 struct KvService::Saved {
   bool is_txn = false;
-  bool is_compaction = false;
   int64_t revision = 0;
   etcdserverpb::RangeRequest range;
   etcdserverpb::TxnRequest txn;
@@ -69,10 +68,8 @@ uint32_t KvService::save() {
 }
 
 void KvService::release(uint32_t tag) {
-  Saved& saved = *saved_[tag];
   // A large transaction must not stay for ever in a place that a get uses next.
-  if (saved.is_txn || saved.range.SpaceUsedLong() > 4096) saved_[tag] = std::make_unique<Saved>();
-  saved.is_compaction = false;
+  if (saved_[tag]->is_txn || saved_[tag]->range.SpaceUsedLong() > 4096) saved_[tag] = std::make_unique<Saved>();
   free_saved_.push_back(tag);
 }
 
@@ -161,7 +158,6 @@ void KvService::compact(http::CallId call, std::string_view message) {
   std::string command = kv::encode_command(kv::CommandType::compact, message, context_.options.quota_bytes);
   if (!request.physical()) return context_.pending.propose(call, std::move(command));
   const uint32_t tag = save();
-  saved_[tag]->is_compaction = true;
   saved_[tag]->revision = request.revision();
   context_.pending.propose(call, std::move(command), this, tag);
 }

@@ -339,12 +339,20 @@ struct Member::Impl final : runtime::Host, transport::TransportSink, runtime::No
     work_left = true;
   }
 
+  // The others must be an election quorum without this member.
+  bool someone_can_take_over() const {
+    uint32_t connected = 0;
+    for (const decree::Member& m : membership.members)
+      if (m.role == MemberRole::voter && m.node != data->identity().node && transport->is_connected(m.node)) ++connected;
+    return connected >= membership.election_quorum;
+  }
+
   void stopping(Clock::time_point now) {
     if (stage == Stage::handing_over) {
       const ReplicaStatus replica = node->replica().status();
-      const bool alone = membership.voter_count() <= 1;
-      if (!alone && replica.role == Role::leader && now < stage_until) return;
-      if (!alone && replica.role == Role::leader) log_line(Level::warn, "nobody took over leadership in time");
+      const bool could = someone_can_take_over();
+      if (could && replica.role == Role::leader && now < stage_until) return;
+      if (could && replica.role == Role::leader) log_line(Level::warn, "nobody took over leadership in time");
       front->shut_down();
       stage = Stage::draining;
       stage_until = now + kDrain;

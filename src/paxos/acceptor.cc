@@ -57,6 +57,20 @@ std::vector<PromiseRun> Acceptor::runs_above_decided() const {
 
 bool Acceptor::above_stop_sign(Slot slot) const { return stop_sign_ != Slot(0) && slot > stop_sign_; }
 
+void Acceptor::note_stop_sign(Slot slot, const Entry& entry) {
+  if (entry.kind == EntryKind::stop_sign) {
+    if (stop_sign_ == Slot(0) || slot < stop_sign_) stop_sign_ = slot;
+    return;
+  }
+  if (slot != stop_sign_) return;
+  // Another value outranked the stop sign here: it was never chosen and seals nothing. A stale one may lie above.
+  stop_sign_ = Slot(0);
+  for (Slot s = slot.next(); s < log_.end() && stop_sign_ == Slot(0); s = s.next()) {
+    const LogSlot* held = log_.find(s);
+    if (held != nullptr && held->entry.kind == EntryKind::stop_sign) stop_sign_ = s;
+  }
+}
+
 void Acceptor::enter_ballot(Ballot ballot, Slot base) {
   if (ballot == bill_ballot_) {
     if (decided_ >= bill_next_) bill_next_ = decided_.next();
@@ -109,7 +123,7 @@ Acceptor::AcceptResult Acceptor::accept(const Accept& accept, LogToken token) {
     }
     const bool law = held != nullptr && held->law;
     DECREE_CHECK(!law || held->entry == entry, "I7: a ballot proposes another value where a Law stands");
-    if (entry.kind == EntryKind::stop_sign && (stop_sign_ == Slot(0) || s < stop_sign_)) stop_sign_ = s;
+    note_stop_sign(s, entry);
     log_.put(s, LogSlot{accept.ballot, law, entry, token, Digest128{}});
     bill_next_ = s.next();
     ++result.count;
@@ -144,8 +158,8 @@ bool Acceptor::learn(Slot slot, const Entry& entry, LogToken token) {
   if (!same) {
     DECREE_CHECK(held == nullptr || !held->law, "I7: two Laws at one slot");
     // What was accepted here lost; the Law replaces it and survives a restart as a Law (attack A14).
+    note_stop_sign(slot, entry);
     log_.put(slot, LogSlot{Ballot{}, true, entry, token, Digest128{}});
-    if (entry.kind == EntryKind::stop_sign && (stop_sign_ == Slot(0) || slot < stop_sign_)) stop_sign_ = slot;
   }
   advance_decided(*log_.find(slot));
   if (bill_next_ <= decided_) bill_next_ = decided_.next();
@@ -156,6 +170,7 @@ bool Acceptor::learn(Slot slot, const Entry& entry, LogToken token) {
 void Acceptor::install_snapshot(Slot index, Digest128 chain, uint64_t term) {
   DECREE_CHECK(index > decided_, "a snapshot moves the prefix forward");
   log_.drop_through(index);
+  if (stop_sign_ < index) stop_sign_ = Slot(0);  // decided above it, so it was outranked
   snapshot_index_ = index;
   decided_ = index;
   decided_chain_ = chain;
@@ -168,6 +183,7 @@ void Acceptor::install_snapshot(Slot index, Digest128 chain, uint64_t term) {
 void Acceptor::set_snapshot_index(Slot index) {
   DECREE_CHECK(index <= decided_, "only decided slots are in a snapshot");
   snapshot_index_ = std::max(snapshot_index_, index);
+  advance_durable();
 }
 
 void Acceptor::drop_through(Slot upto) {
@@ -177,6 +193,7 @@ void Acceptor::drop_through(Slot upto) {
 
 bool Acceptor::slot_durable(Slot slot) const {
   if (slot < log_.first()) return true;  // covered by a snapshot, or dropped after having become durable
+  if (slot <= snapshot_index_) return true;  // the snapshot is durable BEFORE the core hears of it
   const LogSlot* held = log_.find(slot);
   return held != nullptr && held->token <= persisted_;
 }
@@ -184,7 +201,7 @@ bool Acceptor::slot_durable(Slot slot) const {
 void Acceptor::advance_durable() {
   while (bill_durable_.next() < bill_next_) {
     const Slot s = bill_durable_.next();
-    if (s >= log_.first()) {
+    if (s >= log_.first() && s > snapshot_index_) {
       const LogSlot* held = log_.find(s);
       if (held == nullptr) break;
       if (s > decided_ && held->ballot != bill_ballot_) break;
@@ -224,7 +241,8 @@ uint64_t Acceptor::fingerprint() const {
     const LogSlot* slot = log_.find(s);
     if (slot == nullptr) continue;
     d = chain_link(d, s, slot->entry.digest);
-    d = chain_link(d, Slot(slot->ballot.node.value), Digest128{slot->ballot.term(), slot->law ? 1u : slot->token <= persisted_ ? 2u : 0u});
+    const uint64_t flags = (static_cast<uint64_t>(slot->ballot.priority) << 2) | (slot->law ? 1u : 0u) | (slot->token <= persisted_ ? 2u : 0u);
+    d = chain_link(d, Slot(slot->ballot.node.value), Digest128{slot->ballot.term(), flags});
   }
   return d.hi ^ d.lo;
 }
@@ -237,12 +255,15 @@ std::string encode_barrier(Ballot ballot) {
   return out;
 }
 
-uint64_t barrier_term(const Entry& entry) {
+Ballot barrier_ballot(const Entry& entry) {
   const std::string_view bytes = entry.bytes();
-  if (entry.kind != EntryKind::barrier || bytes.size() < 8) return 0;
-  uint64_t term = 0;
-  for (int i = 0; i < 8; ++i) term |= static_cast<uint64_t>(static_cast<uint8_t>(bytes[i])) << (8 * i);
-  return term;
+  if (entry.kind != EntryKind::barrier || bytes.size() < 24) return Ballot{};
+  uint64_t words[3] = {};
+  for (size_t i = 0; i < 24; ++i) words[i / 8] |= static_cast<uint64_t>(static_cast<uint8_t>(bytes[i])) << (8 * (i % 8));
+  return Ballot{static_cast<uint32_t>(words[0] >> 32), static_cast<uint32_t>(words[0]), static_cast<uint16_t>(words[1]),
+                NodeId(static_cast<uint32_t>(words[2]))};
 }
+
+uint64_t barrier_term(const Entry& entry) { return barrier_ballot(entry).term(); }
 
 }  // namespace decree

@@ -52,7 +52,7 @@ class Acceptor {
   // A chosen entry from a peer's Law. True when it has to be persisted as LawRecord under `token`.
   // REQUIRES slot == decided().next().
   bool learn(Slot slot, const Entry& entry, LogToken token);
-  // State up to `index` is covered by an installed snapshot.
+  // State up to `index` is covered by an installed snapshot, which is durable.
   void install_snapshot(Slot index, Digest128 chain, uint64_t term);
   // Forgets decided entries in memory; they stay on disk.
   void drop_through(Slot upto);
@@ -88,6 +88,7 @@ class Acceptor {
   void advance_decided(paxos::LogSlot& slot);
   void advance_durable();
   bool above_stop_sign(Slot slot) const;
+  void note_stop_sign(Slot slot, const Entry& entry);  // `entry` is about to be put at `slot`
 
   uint32_t epoch_ = 0;
   Slot epoch_base_;
@@ -108,7 +109,9 @@ class Acceptor {
 
 // The barrier's payload: the ballot that proposed it, 24 bytes little-endian.
 std::string encode_barrier(Ballot ballot);
-// Term named by a barrier's payload; 0 when it is not a barrier's.
+// The ballot that first proposed this barrier; none when it is not a barrier.
+Ballot barrier_ballot(const Entry& entry);
+// Its term; 0 when it is not a barrier.
 uint64_t barrier_term(const Entry& entry);
 
 }  // namespace decree

@@ -1,5 +1,7 @@
 // The acceptor's side of BILL, and LAW: learning what was chosen and catching up (protocol 2.5 contiguity,
 // 2.7; mission rows M13, M14, M17).
+#include <algorithm>
+
 #include "decree/check.h"
 #include "paxos/planted_bugs.h"
 #include "paxos/replica_impl.h"
@@ -205,6 +207,12 @@ void Replica::Impl::on_snapshot_installed(const SnapshotInstalled& m) {
   }
   applied = m.index;
   applied_term = std::max(applied_term, m.term);
+  // What is in the snapshot was applied without being seen here: nobody can tell any more which requests it holds.
+  std::vector<RequestId> unseen;
+  for (const auto& [id, submitted] : in_doubt) unseen.push_back(id);
+  std::sort(unseen.begin(), unseen.end());
+  for (const RequestId& id : unseen) outcome(id, Outcome::unknown);
+  in_doubt.clear();
   snapshot_token = persist(SnapshotRecord{m.index, m.chain, m.term});
   truncate_upto = m.index;
   learn_outstanding = false;

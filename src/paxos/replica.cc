@@ -1,6 +1,8 @@
 // Table of contents of the protocol: step() dispatches every input, on_message() every message.
 #include "decree/replica.h"
 
+#include <algorithm>
+
 #include "decree/check.h"
 #include "paxos/planted_bugs.h"
 #include "paxos/replica_impl.h"

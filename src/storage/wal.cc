@@ -301,7 +301,7 @@ Result<void> Wal::truncate_behind(Slot upto) {
       dropped.push_back(std::move(segments_.begin()->second));
       segments_.erase(segments_.begin());
     }
-    index_.drop_segments_below(first_kept);
+    index_.drop_segments_below(first_kept, dropped_upto);
     for (Segment& segment : dropped) {
       if (!reserve_ && retired_.empty() && segment.capacity_bytes == options_.segment_bytes) {
         retired_.push_back(std::move(segment));

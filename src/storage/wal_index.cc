@@ -39,8 +39,11 @@ std::optional<IndexRun> SlotIndex::find(Slot slot) const {
   return *at;
 }
 
-void SlotIndex::drop_segments_below(uint64_t segment) {
-  std::erase_if(runs_, [&](const IndexRun& r) { return r.segment < segment; });
+void SlotIndex::drop_segments_below(uint64_t segment, Slot upto) {
+  const auto end = std::partition_point(runs_.begin(), runs_.end(), [&](const IndexRun& r) { return r.slots.first <= upto; });
+  // What stays moves to the end of the stretch, so that the erasure is at the front.
+  const auto kept = std::stable_partition(runs_.begin(), end, [&](const IndexRun& r) { return r.segment < segment; });
+  runs_.erase(runs_.begin(), kept);
 }
 
 Slot SlotIndex::first_slot() const { return runs_.empty() ? Slot(0) : runs_.front().slots.first; }

@@ -40,7 +40,7 @@ void Replica::Impl::reads_end_turn() {
   if (is_leader()) {
     for (const LocalRead& read : reads_parked) reads_waiting.push_back(ReadWaiter{self, boot, read.seq});
     reads_parked.clear();
-    if (!round_open && !reads_waiting.empty()) start_read_round();
+    if (!round_open && !reads_waiting.empty() && acceptor.decided() >= barrier_slot) start_read_round();
     return;
   }
   const NodeId to = leader_to_ask();
@@ -57,8 +57,10 @@ void Replica::Impl::start_read_round() {
   round_acks.clear();
   reads_in_round.insert(reads_in_round.end(), reads_waiting.begin(), reads_waiting.end());
   reads_waiting.clear();
-  // Captured when the round starts. Before the barrier is decided, its slot stands for all that was inherited.
-  round_index = std::max(acceptor.decided(), barrier_slot);
+  // Captured when the round starts, and no round starts before the barrier is decided: all that was inherited is below it,
+  // and a slot that is only proposed may never be decided.
+  DECREE_CHECK(acceptor.decided() >= barrier_slot, "reads wait for the barrier");
+  round_index = acceptor.decided();
   for (const Peer& p : peers)
     if (p.voter && p.link_up) send(p.node, Confirm{ballot, read_round});
   finish_read_round();

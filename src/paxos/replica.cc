@@ -194,9 +194,12 @@ void Replica::Impl::apply_decided() {
     const uint64_t term = barrier_term(entry);
     if (entry.kind == EntryKind::command && entry.id.node == self && entry.id.boot == boot) in_doubt.erase(entry.id);
     out->decided.push_back(DecidedEntry{s, std::max(applied_term, term), entry, slot->chain});
-    if (term > applied_term) {
-      applied_term = term;
-      // Nothing submitted under a lower term and not applied by now can ever be chosen (value_choice.h).
+    // A barrier that was chosen at its own ballot: every later Election meets it, and its own Election saw nothing
+    // above it. So nothing submitted under a lower term and not applied by now can ever be chosen. One that a later
+    // ballot proposed again settles nothing: a ballot in between may carry the old entry on (docs/decisions/0004).
+    const bool settles = term > 0 && slot->ballot.term() == term;
+    applied_term = std::max(applied_term, term);
+    if (settles) {
       std::vector<RequestId> lost;
       for (const auto& [id, submitted] : in_doubt)
         if (submitted.term < term) lost.push_back(id);

@@ -34,6 +34,8 @@ struct Peer {
   Tick last_probe;
   bool probe_due = false;
   Slot told_decided;
+  // learner: highest decided prefix it is known to hold
+  Slot knows_decided;
 };
 
 struct Replica::Impl {
@@ -53,8 +55,11 @@ struct Replica::Impl {
   void send_when_durable(NodeId to, Message message);
   void raise_promise(Ballot ballot);
   bool epoch_matches(NodeId from, Ballot ballot);
+  void hear_round(Ballot heard);
   void submit(Entry entry);
   void outcome(const RequestId& id, Outcome outcome) { out->outcomes.push_back(OutcomeNotice{id, outcome}); }
+  void leader_says_decided(Ballot of, Slot decided);
+  void settle_outcomes();
   void expire_waiting();
 
   // ---- election.cc: phase 1 ----
@@ -105,7 +110,7 @@ struct Replica::Impl {
   void emit_accepted();
   void on_law(NodeId from, const Law& m);
   void want_laws(Slot decided_elsewhere, NodeId from);
-  void ask_for_laws();
+  void ask_for_laws(bool somebody_else = false);
   void on_learn(NodeId from, const Learn& m);
   void on_chosen(NodeId from, const Chosen& m);
   void on_log_read(const LogRead& m);
@@ -115,6 +120,12 @@ struct Replica::Impl {
   void learner_tick();
 
   // ---- read.cc: linearizable reads ----
+  struct ReadWaiter {
+    NodeId from;                  // self for local reads
+    uint64_t boot = 0;
+    uint64_t seq = 0;
+    Tick since;
+  };
   void on_read(uint64_t seq);
   void on_read_index(NodeId from, const ReadIndex& m);
   void on_read_index_reply(NodeId from, const ReadIndexReply& m);
@@ -126,6 +137,8 @@ struct Replica::Impl {
   void finish_read_round();
   void abandon_read_rounds();
   void read_ready(uint64_t seq, bool ok, Slot index);
+  void answer_read(const ReadWaiter& waiter, bool ok, Slot index);
+  void expire_reads(std::vector<ReadWaiter>& waiters);
 
   // ---- common ----
   Peer* peer(NodeId node);
@@ -159,14 +172,18 @@ struct Replica::Impl {
   bool genesis_pending = false;
   LogToken snapshot_token;        // SnapshotRecord whose durability allows truncation
   Slot truncate_upto;
-  // Requests of this node that are on their way: the ballot under which they were submitted. An entry leaves
-  // when it is applied, or when a barrier of a higher term is (then it is definitely not chosen: docs/protocol.md).
+  // Requests of this node that are on their way: the term under which they were submitted. An entry leaves when it
+  // is applied; when it is settled as definitely not chosen (docs/decisions/0008-decidable-outcomes.md); or as unknown.
   struct InDoubt {
     uint64_t term = 0;
     Tick since;
   };
   std::unordered_map<RequestId, InDoubt, IdHash> in_doubt;
   Tick in_doubt_scanned;
+  Ballot barrier_applied;         // of the last barrier applied, by its payload; none once it settled what it could
+  Slot barrier_applied_at;
+  Ballot told_by;                 // highest ballot whose own leader told what is decided
+  Slot told_decided;
 
   // election.cc
   Role role = Role::follower;
@@ -234,19 +251,14 @@ struct Replica::Impl {
   bool gap_due = false;
   Slot gap_told;
   Tick gap_told_at;
-  Slot heard_decided;             // highest decided index heard of, with whom to ask
-  NodeId heard_from;
+  Slot heard_decided;             // highest decided index heard of
+  NodeId learn_asked;             // who was asked last
   Tick learn_sent;
   bool learn_outstanding = false;
   Slot decided_seen;              // for noticing that the prefix stands still
   Tick decided_moved;
 
   // read.cc
-  struct ReadWaiter {
-    NodeId from;                  // self for local reads
-    uint64_t boot = 0;
-    uint64_t seq = 0;
-  };
   std::vector<ReadWaiter> reads_waiting;   // for the next round (leader)
   std::vector<ReadWaiter> reads_in_round;
   uint64_t read_round = 0;

@@ -12,7 +12,8 @@ namespace decree::kv {
 
 namespace {
 constexpr size_t kVisitsPerSlice = 8000;
-constexpr size_t kSortedPerSlice = 2000;
+constexpr size_t kVisitsPerSortingSlice = 2048;  // one run of the sort
+constexpr size_t kSortedPerSlice = 1000;
 }  // namespace
 
 // Two walks over the same pinned revision: the first counts and measures, because a gRPC message begins with its
@@ -49,7 +50,7 @@ struct RangeJob::Impl {
   }
 
   void scan_slice() {
-    const bool done = walk(kVisitsPerSlice, [this](const Record& record) {
+    const bool done = walk(query.streams() ? kVisitsPerSlice : kVisitsPerSortingSlice, [this](const Record& record) {
       ++count;
       if (kept >= keep_max || !query.passes(record)) return true;
       ++kept;

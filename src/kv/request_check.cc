@@ -55,10 +55,12 @@ Refusal check_level(const TxnRequest& request, int64_t ops_max, int depth) {
 class DeletedKeys {
  public:
   void add(const KeyRange& range) {
+    // As etcd compares them (measured on 3.4.23): "\0" is an end like any other here, so a deletion "from this key on"
+    // ends before it begins and collides with nothing. Transactions may rely on it: delete everything, then put.
     if (range.single()) {
       points_.insert(range.key);
-    } else if (range.to_end() || range.key < range.range_end) {
-      add_interval(range.key, {range.range_end, range.to_end()});
+    } else if (range.key < range.range_end) {
+      add_interval(range.key, range.range_end);
     }
   }
   void add(const DeletedKeys& other) {
@@ -68,36 +70,29 @@ class DeletedKeys {
   bool contains(std::string_view key) const {
     if (points_.count(key) != 0) return true;
     auto it = intervals_.upper_bound(key);
-    return it != intervals_.begin() && (--it)->second.beyond(key);
+    return it != intervals_.begin() && key < (--it)->second;
   }
 
  private:
-  struct End {
-    std::string_view key;
-    bool open = false;  // to the end of all keys
-    bool beyond(std::string_view k) const { return open || k < key; }
-    bool reaches(std::string_view k) const { return open || k <= key; }
-  };
-  static End farther(const End& a, const End& b) { return a.open || (!b.open && b.key < a.key) ? a : b; }
-  void add_interval(std::string_view first, End end) {
+  void add_interval(std::string_view first, std::string_view end) {
     auto it = intervals_.upper_bound(first);
     if (it != intervals_.begin()) {
       const auto before = std::prev(it);
-      if (before->second.reaches(first)) {
+      if (before->second >= first) {
         first = before->first;
-        end = farther(end, before->second);
+        end = std::max(end, before->second);
         intervals_.erase(before);
       }
     }
-    while (it != intervals_.end() && end.reaches(it->first)) {
-      end = farther(end, it->second);
+    while (it != intervals_.end() && it->first <= end) {
+      end = std::max(end, it->second);
       it = intervals_.erase(it);
     }
     intervals_[first] = end;
   }
 
   std::set<std::string_view> points_;
-  std::map<std::string_view, End> intervals_;  // disjoint, not touching
+  std::map<std::string_view, std::string_view> intervals_;  // first to end; disjoint, not touching
 };
 
 // What one branch writes, nested transactions included (both of their branches).

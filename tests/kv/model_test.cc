@@ -94,7 +94,7 @@ class Model {
     const auto old = next_.find(r.key());
     mvccpb::KeyValue kv;
     kv.set_key(r.key());
-    kv.set_value(r.ignore_value() ? old->second.value() : r.value());
+    kv.set_value(!r.ignore_value() ? r.value() : old != next_.end() ? old->second.value() : "");
     kv.set_mod_revision(revision() + 1);
     kv.set_create_revision(old == next_.end() ? revision() + 1 : old->second.create_revision());
     kv.set_version(old == next_.end() ? 1 : old->second.version() + 1);

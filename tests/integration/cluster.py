@@ -348,7 +348,10 @@ class Programs:
         result = subprocess.run([self.lab, "check-history", "--no-keys", path], capture_output=True, text=True)
         if result.returncode != 0:
             raise Failure(f"decree-lab check-history {path}: code {result.returncode}\n{result.stdout}{result.stderr}")
-        return result.stdout.strip().splitlines()[-1] if result.stdout.strip() else "good"
+        verdict = result.stdout.strip().splitlines()[-1] if result.stdout.strip() else ""
+        if ": good" not in verdict:
+            raise Failure(f"the checker did not say good: {verdict!r} ({path})")
+        return verdict
 
 
 def arguments_for(description):

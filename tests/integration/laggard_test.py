@@ -63,6 +63,7 @@ def body_for(arguments):
             caught = time.monotonic()
             # At least three whole seconds of figures, even when catching up was quicker.
             poll("figures", 60, lambda: time.monotonic() >= max(caught + 1, back + 4))
+            caught_up()
             during = p99(recorder, back + 1, time.monotonic())
             base = p99(recorder, start + 1, back)
             summary = recorder.finish()

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <set>
 
 #include "etcd/rpc.pb.h"
 
@@ -251,8 +252,44 @@ bool Recorder::resolve_unknown(std::chrono::seconds longest) {
       const auto found = unknown_by_value.find(kv.value());
       if (found != unknown_by_value.end()) history_[found->second].revision = revision;
     }
+    if (response.kvs().empty() && !resolve_delete(revision, until)) return false;
   }
   problem_.clear();
+  return true;
+}
+
+// A revision that left no key behind deleted one: the one that was there before. Given to the unknown delete
+// of that key if there is only one; else the checker has to search.
+bool Recorder::resolve_delete(int64_t revision, steady_clock::time_point until) {
+  std::set<std::string> keys;
+  for (const int64_t at : {revision, revision - 1}) {
+    if (at < 2) return true;
+    etcdserverpb::RangeRequest request;
+    request.set_key("!");
+    request.set_range_end(std::string(1, '\0'));
+    request.set_revision(at);
+    request.set_keys_only(true);
+    request.set_serializable(true);
+    std::string body;
+    etcdserverpb::RangeResponse response;
+    if (!ask(0, "/etcdserverpb.KV/Range", request.SerializeAsString(), &body, until)) return false;
+    if (!response.ParseFromString(body)) return false;
+    for (const auto& kv : response.kvs()) {
+      if (at == revision) {
+        keys.insert(kv.key());
+      } else if (keys.count(kv.key()) == 0) {
+        lab::Operation* only = nullptr;
+        size_t candidates = 0;
+        for (lab::Operation& op : history_) {
+          if (op.kind != OpKind::remove || op.outcome != OpOutcome::unknown || op.revision != 0) continue;
+          if (op.request.key != kv.key()) continue;
+          only = &op;
+          ++candidates;
+        }
+        if (candidates == 1) only->revision = revision;
+      }
+    }
+  }
   return true;
 }
 

@@ -80,6 +80,8 @@ class Recorder final : public client::ChannelUser {
   bool ask(size_t member, const char* path, const std::string& message, std::string* body,
            std::chrono::steady_clock::time_point until);
 
+  bool resolve_delete(int64_t revision, std::chrono::steady_clock::time_point until);
+
   void on_channel_up(client::Channel& channel) override;
   void on_channel_down(client::Channel& channel, const std::string& reason) override;
   void on_reply(client::Channel& channel, uint64_t token, const client::Reply& reply) override;

@@ -147,6 +147,12 @@ struct Member::Impl final : runtime::Host, transport::TransportSink, runtime::No
   // has changed since: then the flags of the first start cannot be right any more and are ignored.
   std::optional<StartProblem> check_owner(const Genesis& genesis) {
     const Identity& own = data->identity();
+    if (!recovered.has_membership && (genesis.identity.cluster != own.cluster || genesis.identity.member_id != own.member_id))
+      return StartProblem{ExitCode::identity,
+                          fmt::format("the first start of the data directory {} did not get as far as writing down who the members "
+                                      "are, and the flags now describe another cluster or member: start once more with the flags of "
+                                      "the first start, or remove the directory (nothing was ever acknowledged from it)",
+                                      config.data_dir)};
     const decree::Member* self = membership.find(own.node);
     if (self != nullptr && self->name != config.name)
       return StartProblem{ExitCode::identity,

@@ -16,7 +16,8 @@ const char* word(Judgement j) {
 }
 
 int show(const char* name, const Verdict& v) {
-  std::cout << fmt::format("{}: {}{}{} ({} steps)\n", name, word(v.judgement), v.problem.empty() ? "" : ": ", v.problem, v.steps);
+  std::cout << fmt::format("{}: {}{}{} ({} steps)\n", name, word(v.judgement), v.problem.empty() ? "" : ": ",
+                           v.problem, v.steps);
   return v.judgement == Judgement::bad ? 1 : 0;
 }
 
@@ -27,7 +28,8 @@ int check_history_command(const std::string& file, bool also_keys) {
   if (file != "-") {
     stream.open(file);
     if (!stream) {
-      std::cerr << fmt::format("decree-lab: {} cannot be read; name a file of JSON lines, or - for standard input\n", file);
+      std::cerr << fmt::format(
+          "decree-lab: {} cannot be read; name a file of JSON lines, or - for standard input\n", file);
       return 2;
     }
   }
@@ -38,7 +40,8 @@ int check_history_command(const std::string& file, bool also_keys) {
   }
   uint64_t count[3] = {};
   for (const Operation& op : history.value()) ++count[static_cast<int>(op.outcome)];
-  std::cout << fmt::format("{} operations: {} ok, {} surely failed, {} unknown\n", history.value().size(), count[0], count[1], count[2]);
+  std::cout << fmt::format("{} operations: {} ok, {} surely failed, {} unknown\n", history.value().size(),
+                           count[0], count[1], count[2]);
   int bad = show("whole store, by revisions", check_whole_store(history.value()));
   if (also_keys) bad |= show("per key, by search", check_keys(history.value()));
   return bad;

@@ -13,17 +13,17 @@ struct SimCommand {
   std::string program = "decree-lab";
   std::string seeds = "1..100";  // "A..B" or "A"
   uint32_t jobs = 1;
-  uint32_t minutes = 0;          // > 0: fresh seeds from A on until the time is over
+  uint32_t minutes = 0;  // > 0: fresh seeds from A on until the time is over
   bool verbose = false;
-  std::string trace;             // file, "-" = standard output; needs a single seed
-  std::string history;           // file for the clients' history of a single seed
-  std::string log = "mixed";     // "mixed", "model"
-  std::string store = "kv";      // "kv", "toy"
-  std::string plant;             // planted bug
-  std::string ledger;            // append a line per campaign
+  std::string trace;          // file, "-" = standard output; needs a single seed
+  std::string history;        // file for the clients' history of a single seed
+  std::string log = "mixed";  // "mixed", "model"
+  std::string store = "kv";   // "kv", "toy"
+  std::string plant;          // planted bug
+  std::string ledger;         // append a line per campaign
   double scale = 1;
   uint32_t failures_max = 1;
-  uint32_t hash_every = 100;     // every n-th seed is run twice; 0 = never
+  uint32_t hash_every = 100;  // every n-th seed is run twice; 0 = never
 };
 int sim_command(const SimCommand& command);
 

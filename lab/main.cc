@@ -4,19 +4,23 @@
 #include "lab/commands.h"
 
 int main(int argc, char** argv) {
-  CLI::App app{"decree-lab: searches the shipped object files for faults under simulated time, network and disks."};
+  CLI::App app{
+      "decree-lab: searches the shipped object files for faults under simulated time, network and disks."};
   app.require_subcommand(1);
 
   decree::lab::SimCommand sim;
   sim.program = argv[0];
-  CLI::App* run = app.add_subcommand("sim", "members, network, disks and clients under one virtual clock, every step checked");
+  CLI::App* run = app.add_subcommand(
+      "sim", "members, network, disks and clients under one virtual clock, every step checked");
   run->add_option("--seeds", sim.seeds, "a range A..B, or one seed")->capture_default_str();
   run->add_option("--jobs", sim.jobs, "processes")->capture_default_str()->check(CLI::Range(1, 256));
   run->add_option("--minutes", sim.minutes, "go on with fresh seeds from A on for so long");
   run->add_flag("--verbose", sim.verbose, "a line per seed");
-  run->add_option("--trace", sim.trace, "write one JSON line per step of a single seed; - is standard output");
+  run->add_option("--trace", sim.trace,
+                  "write one JSON line per step of a single seed; - is standard output");
   run->add_option("--history", sim.history, "write the clients' history of a single seed");
-  run->add_option("--log", sim.log, "mixed: half of the seeds on the real log; model: all on a perfect log, faster")
+  run->add_option("--log", sim.log,
+                  "mixed: half of the seeds on the real log; model: all on a perfect log, faster")
       ->capture_default_str()
       ->check(CLI::IsMember({"mixed", "model"}));
   run->add_option("--store", sim.store, "kv: the server's store; toy: the checkers' own")
@@ -24,13 +28,16 @@ int main(int argc, char** argv) {
       ->check(CLI::IsMember({"kv", "toy"}));
   run->add_option("--plant", sim.plant, "switch on a planted bug (decree-lab-planted only)");
   run->add_option("--ledger", sim.ledger, "append one line about this campaign to a file");
-  run->add_option("--scale", sim.scale, "length of the fault phase, 1 = two to five simulated minutes")->capture_default_str();
+  run->add_option("--scale", sim.scale, "length of the fault phase, 1 = two to five simulated minutes")
+      ->capture_default_str();
   run->add_option("--failures", sim.failures_max, "stop after so many")->capture_default_str();
-  run->add_option("--twice", sim.hash_every, "run every n-th seed twice and compare the traces; 0 = never")->capture_default_str();
+  run->add_option("--twice", sim.hash_every, "run every n-th seed twice and compare the traces; 0 = never")
+      ->capture_default_str();
 
   std::string history_file;
   bool also_keys = true;
-  CLI::App* check = app.add_subcommand("check-history", "judge a recorded client history (format: lab/check/history.h)");
+  CLI::App* check =
+      app.add_subcommand("check-history", "judge a recorded client history (format: lab/check/history.h)");
   check->add_option("file", history_file, "JSON lines, or - for standard input")->required();
   check->add_flag("--keys,!--no-keys", also_keys, "also run the independent search per key");
 

@@ -13,9 +13,12 @@ struct Named {
   paxos::PlantedBug bug;
 };
 constexpr Named kBugs[] = {
-    {"forgotten_promise", paxos::PlantedBug::forgotten_promise}, {"ack_before_durable", paxos::PlantedBug::ack_before_durable},
-    {"lowest_ballot", paxos::PlantedBug::lowest_ballot},         {"stale_accept", paxos::PlantedBug::stale_accept},
-    {"small_quorum", paxos::PlantedBug::small_quorum},           {"read_without_round", paxos::PlantedBug::read_without_round},
+    {"forgotten_promise", paxos::PlantedBug::forgotten_promise},
+    {"ack_before_durable", paxos::PlantedBug::ack_before_durable},
+    {"lowest_ballot", paxos::PlantedBug::lowest_ballot},
+    {"stale_accept", paxos::PlantedBug::stale_accept},
+    {"small_quorum", paxos::PlantedBug::small_quorum},
+    {"read_without_round", paxos::PlantedBug::read_without_round},
     {"trust_old_ballot", paxos::PlantedBug::trust_old_ballot},
 };
 

@@ -1,4 +1,5 @@
-// decree-lab sim: runs seeds on a few processes of its own, so that even a crash of the code under test is a finding.
+// decree-lab sim: runs seeds on a few processes of its own, so that even a crash of the code under test is a
+// finding.
 #include <poll.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -147,7 +148,8 @@ class Campaign {
       r.hash = result.trace_hash;
       r.at_us = result.at_us;
       r.statistics = result.statistics;
-      const std::string text = result.breach ? result.breach.invariant + ": " + result.breach.sentence : std::string();
+      const std::string text =
+          result.breach ? result.breach.invariant + ": " + result.breach.sentence : std::string();
       r.text_bytes = static_cast<uint32_t>(text.size());
       if (!write_all(fd, &r, sizeof r) || !write_all(fd, text.data(), text.size())) return;
     }
@@ -166,7 +168,8 @@ class Campaign {
     const int status = end(w);
     if (w->busy) {
       broken(w->seed, "crash",
-             WIFSIGNALED(status) ? fmt::format("the process died by signal {} ({})", WTERMSIG(status), strsignal(WTERMSIG(status)))
+             WIFSIGNALED(status) ? fmt::format("the process died by signal {} ({})", WTERMSIG(status),
+                                               strsignal(WTERMSIG(status)))
                                  : fmt::format("the process ended with code {}", WEXITSTATUS(status)),
              0);
       w->next = w->seed + std::max<uint32_t>(1, command_.jobs);
@@ -195,10 +198,11 @@ class Campaign {
       ++seeds_;
       total_.add(r.statistics);
       if (command_.verbose)
-        std::cout << fmt::format("seed {}: {} s, {} ops ({} ok, {} unknown), {} slots, {} ballots, {} restarts, trace {:016x}{}\n",
-                                 r.seed, r.statistics.simulated_us / 1'000'000, r.statistics.operations, r.statistics.ok,
-                                 r.statistics.unknown, r.statistics.slots, r.statistics.ballots, r.statistics.restarts, r.hash,
-                                 r.kind == 2 ? " BROKEN" : "");
+        std::cout << fmt::format(
+            "seed {}: {} s, {} ops ({} ok, {} unknown), {} slots, {} ballots, {} restarts, trace {:016x}{}\n",
+            r.seed, r.statistics.simulated_us / 1'000'000, r.statistics.operations, r.statistics.ok,
+            r.statistics.unknown, r.statistics.slots, r.statistics.ballots, r.statistics.restarts, r.hash,
+            r.kind == 2 ? " BROKEN" : "");
       if (r.kind == 2) broken(r.seed, "", text, r.at_us);
     }
   }
@@ -211,9 +215,10 @@ class Campaign {
     if (command_.log != "mixed") more += " --log " + command_.log;
     if (command_.store != "kv") more += " --store " + command_.store;
     if (command_.scale != 1) more += fmt::format(" --scale {}", command_.scale);
-    std::cout << fmt::format("BROKEN in seed {} after {:.3f} simulated s: {}{}{}\n  again: {} sim --seeds {}..{}{} --trace -\n", seed,
-                             static_cast<double>(at_us) / 1e6, id, id.empty() ? "" : ": ", sentence, command_.program, seed, seed,
-                             more);
+    std::cout << fmt::format(
+        "BROKEN in seed {} after {:.3f} simulated s: {}{}{}\n  again: {} sim --seeds {}..{}{} --trace -\n",
+        seed, static_cast<double>(at_us) / 1e6, id, id.empty() ? "" : ": ", sentence, command_.program, seed,
+        seed, more);
     std::cout.flush();
   }
 
@@ -231,12 +236,16 @@ class Campaign {
       fault_count += t.faults[kind];
     }
     std::cout << fmt::format(
-        "{} seeds, {} broken; {:.1f} simulated hours, {} events, {} operations ({} ok, {} refused, {} unknown), {} slots, {} ballots\n"
-        "faults: {}:{}; messages lost {}, doubled {}, delayed {}; restarts {}, snapshots taken {}, installed {}, disks forked {}\n"
-        "{:.1f} s of CPU, {:.1f} s of time: {:.0f} seeds per CPU-hour, {:.0f} simulated seconds per CPU-second\n",
-        seeds_, failures_, static_cast<double>(t.simulated_us) / 3.6e9, t.events, t.operations, t.ok, t.failed, t.unknown, t.slots,
-        t.ballots, fault_count, faults, t.lost, t.duplicated, t.straggled, t.restarts, t.snapshots_taken, t.snapshots_installed,
-        t.forks, cpu, wall, cpu > 0 ? static_cast<double>(seeds_) * 3600 / cpu : 0,
+        "{} seeds, {} broken; {:.1f} simulated hours, {} events, {} operations ({} ok, {} refused, {} "
+        "unknown), {} slots, {} ballots\n"
+        "faults: {}:{}; messages lost {}, doubled {}, delayed {}; restarts {}, snapshots taken {}, installed "
+        "{}, disks forked {}\n"
+        "{:.1f} s of CPU, {:.1f} s of time: {:.0f} seeds per CPU-hour, {:.0f} simulated seconds per "
+        "CPU-second\n",
+        seeds_, failures_, static_cast<double>(t.simulated_us) / 3.6e9, t.events, t.operations, t.ok,
+        t.failed, t.unknown, t.slots, t.ballots, fault_count, faults, t.lost, t.duplicated, t.straggled,
+        t.restarts, t.snapshots_taken, t.snapshots_installed, t.forks, cpu, wall,
+        cpu > 0 ? static_cast<double>(seeds_) * 3600 / cpu : 0,
         cpu > 0 ? static_cast<double>(t.simulated_us) / 1e6 / cpu : 0);
     if (!command_.ledger.empty()) append_ledger(cpu, fault_count);
   }
@@ -246,14 +255,18 @@ class Campaign {
     const RunStatistics& t = total_;
     std::string kinds;
     for (uint32_t kind = 0; kind < kFaultKinds; ++kind)
-      kinds += fmt::format("{}\"{}\":{}", kinds.empty() ? "" : ",", fault_name(static_cast<FaultKind>(kind)), t.faults[kind]);
-    const auto now = std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch()).count();
+      kinds += fmt::format("{}\"{}\":{}", kinds.empty() ? "" : ",", fault_name(static_cast<FaultKind>(kind)),
+                           t.faults[kind]);
+    const auto now =
+        std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch())
+            .count();
     const char* commit = std::getenv("DECREE_COMMIT");
     out << fmt::format(
-        "{{\"commit\":\"{}\",\"unix\":{},\"first_seed\":{},\"seeds\":{},\"simulated_s\":{},\"operations\":{},\"unknown\":{},"
+        "{{\"commit\":\"{}\",\"unix\":{},\"first_seed\":{},\"seeds\":{},\"simulated_s\":{},\"operations\":{},"
+        "\"unknown\":{},"
         "\"slots\":{},\"faults\":{},\"by_kind\":{{{}}},\"cpu_s\":{:.0f},\"failures\":{}}}\n",
-        commit != nullptr ? commit : "", now, first_, seeds_, t.simulated_us / 1'000'000, t.operations, t.unknown, t.slots,
-        fault_count, kinds, cpu, failures_);
+        commit != nullptr ? commit : "", now, first_, seeds_, t.simulated_us / 1'000'000, t.operations,
+        t.unknown, t.slots, fault_count, kinds, cpu, failures_);
   }
 
   const SimCommand& command_;
@@ -283,11 +296,13 @@ int run_traced(const SimCommand& command, RunOptions options, uint64_t seed) {
   }
   const RunResult result = World(seed, options).run();
   std::ostream& out = command.trace == "-" ? std::cerr : std::cout;
-  out << fmt::format("seed {}: {} simulated s, {} operations, trace {:016x}\n", seed, result.statistics.simulated_us / 1'000'000,
-                     result.statistics.operations, result.trace_hash);
+  out << fmt::format("seed {}: {} simulated s, {} operations, trace {:016x}\n", seed,
+                     result.statistics.simulated_us / 1'000'000, result.statistics.operations,
+                     result.trace_hash);
   if (!result.breach) return 0;
-  out << fmt::format("BROKEN in seed {} after {:.3f} simulated s: {}: {}\n", seed, static_cast<double>(result.at_us) / 1e6,
-                     result.breach.invariant, result.breach.sentence);
+  out << fmt::format("BROKEN in seed {} after {:.3f} simulated s: {}: {}\n", seed,
+                     static_cast<double>(result.at_us) / 1e6, result.breach.invariant,
+                     result.breach.sentence);
   return 1;
 }
 
@@ -297,14 +312,16 @@ int sim_command(const SimCommand& command) {
   uint64_t first = 0;
   uint64_t last = 0;
   if (!parse_seeds(command.seeds, &first, &last)) {
-    std::cerr << fmt::format("decree-lab: --seeds {}: give a range of numbers such as 1..1000\n", command.seeds);
+    std::cerr << fmt::format("decree-lab: --seeds {}: give a range of numbers such as 1..1000\n",
+                             command.seeds);
     return 2;
   }
   bool early_persisted = false;
   if (!command.plant.empty() && !plant(command.plant, &early_persisted)) {
     const std::string names = planted_names();
-    std::cerr << (names.empty() ? "decree-lab: --plant: no bug is compiled into this program; use decree-lab-planted\n"
-                                : fmt::format("decree-lab: --plant {}: there are {}\n", command.plant, names));
+    std::cerr << (names.empty()
+                      ? "decree-lab: --plant: no bug is compiled into this program; use decree-lab-planted\n"
+                      : fmt::format("decree-lab: --plant {}: there are {}\n", command.plant, names));
     return 2;
   }
   const RunOptions options = run_options(command, early_persisted);

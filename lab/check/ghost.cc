@@ -80,11 +80,13 @@ void Ghost::on_send(NodeId from, uint64_t boot, const Message& message) {
 // I2, and the node's part of I3.
 void Ghost::own_ballot(NodeId from, uint64_t boot, const Ballot& ballot, const char* message) {
   if (ballot.node != from)
-    return fail("I2", fmt::format("node {} sent {} with ballot {}, which is not its own", from.value, message, show(ballot)));
+    return fail("I2", fmt::format("node {} sent {} with ballot {}, which is not its own", from.value, message,
+                                  show(ballot)));
   BallotGhost& b = ballots_[ballot];
   if (b.boot == 0) b.boot = boot;
   if (b.boot != boot)
-    fail("I2", fmt::format("node {} used ballot {} in boot {} and again in boot {}", from.value, show(ballot), b.boot, boot));
+    fail("I2", fmt::format("node {} used ballot {} in boot {} and again in boot {}", from.value, show(ballot),
+                           b.boot, boot));
   MemberGhost& m = of(from);
   m.sent_max = std::max(m.sent_max, ballot);
 }
@@ -96,8 +98,8 @@ Ghost::Proposal* Ghost::find_or_add(Slot slot, const Ballot& ballot, const Entry
   for (auto p = s.proposals.rbegin(); p != s.proposals.rend(); ++p) {
     if (p->ballot != ballot) continue;
     if (p->value != value)
-      fail("I1", fmt::format("two values at ballot {} slot {}: {} and {} ({})", show(ballot), slot.value, show(p->id),
-                             show(entry.id), where));
+      fail("I1", fmt::format("two values at ballot {} slot {}: {} and {} ({})", show(ballot), slot.value,
+                             show(p->id), show(entry.id), where));
     return &*p;
   }
   s.proposals.push_back({ballot, value, 0, false, entry.digest, entry.kind, entry.id});
@@ -109,7 +111,8 @@ void Ghost::on_accept(NodeId from, uint64_t boot, const Accept& accept) {
   BallotGhost& b = ballots_[accept.ballot];
   if (b.base == Slot(0)) b.base = accept.base;
   if (b.base != accept.base)
-    fail("I9", fmt::format("ballot {} changed its base from {} to {}", show(accept.ballot), b.base.value, accept.base.value));
+    fail("I9", fmt::format("ballot {} changed its base from {} to {}", show(accept.ballot), b.base.value,
+                           accept.base.value));
   Slot slot = accept.first;
   for (const Entry& entry : accept.entries) {
     Proposal* p = find_or_add(slot, accept.ballot, entry, "Accept");
@@ -127,8 +130,10 @@ void Ghost::check_proposal(NodeId from, Slot slot, const Proposal& p) {
   const SlotGhost& s = at(slot);
   if (s.chosen.chosen) {
     if (p.ballot > s.chosen.ballot && p.value != s.chosen.value)
-      fail("I7", fmt::format("node {} proposes {} at ballot {} for slot {}, where {} is chosen since ballot {}", from.value,
-                             show(p.id), show(p.ballot), slot.value, show(s.chosen.id), show(s.chosen.ballot)));
+      fail("I7",
+           fmt::format("node {} proposes {} at ballot {} for slot {}, where {} is chosen since ballot {}",
+                       from.value, show(p.id), show(p.ballot), slot.value, show(s.chosen.id),
+                       show(s.chosen.ballot)));
     return;
   }
   const std::vector<Report>& reports = ballots_[p.ballot].reports;
@@ -152,13 +157,14 @@ void Ghost::check_proposal(NodeId from, Slot slot, const Proposal& p) {
   }
   const auto agreeing = std::count_if(seen.begin(), seen.end(), [&](const Ballot& b) { return b <= best; });
   if (agreeing < election_quorum_)
-    fail("I6", fmt::format("node {} proposes {} at ballot {} for slot {}, but only {} promisers allow it (highest report of this "
+    fail("I6", fmt::format("node {} proposes {} at ballot {} for slot {}, but only {} promisers allow it "
+                           "(highest report of this "
                            "value: {})",
                            from.value, show(p.id), show(p.ballot), slot.value, agreeing, show(best)));
 }
 
-// A leader that put its barrier below `slot` had found nothing accepted above the barrier in its Election, and nothing of a
-// lower ballot could become chosen there afterwards: such a report binds nobody.
+// A leader that put its barrier below `slot` had found nothing accepted above the barrier in its Election,
+// and nothing of a lower ballot could become chosen there afterwards: such a report binds nobody.
 bool Ghost::is_void(const Ballot& reported, Slot slot) const {
   for (auto it = barriers_.upper_bound(reported); it != barriers_.end(); ++it)
     if (it->second < slot) return true;
@@ -201,7 +207,8 @@ void Ghost::on_accepted(NodeId from, const Accepted& a) {
     if (held.law || held.ballot >= a.ballot) continue;
     const ChosenSlot& c = at(s).chosen;
     if (c.chosen && !held.ballot.is_none() && held.value == c.value) continue;
-    return fail("I10", fmt::format("node {} acknowledged ballot {} up to slot {}, but slot {} is not durable there (its disk has {})",
+    return fail("I10", fmt::format("node {} acknowledged ballot {} up to slot {}, but slot {} is not durable "
+                                   "there (its disk has {})",
                                    from.value, show(a.ballot), a.upto.value, s.value, show(held.ballot)));
   }
   m.accepted_upto = std::max(m.accepted_upto, a.upto);
@@ -227,7 +234,8 @@ void Ghost::on_promise(NodeId from, const Promise& p) {
 void Ghost::check_promise(NodeId from, const Promise& p, const Report& report) {
   const MemberGhost& m = of(from);
   Slot first = report.covered.next();
-  if (const auto it = ballots_.find(p.ballot); it != ballots_.end()) first = std::max(first, it->second.first);
+  if (const auto it = ballots_.find(p.ballot); it != ballots_.end())
+    first = std::max(first, it->second.first);
   for (Slot s = first; s.value < m.acknowledged.size(); s = s.next()) {
     const Ballot acknowledged = m.acknowledged[s.value];
     if (acknowledged.is_none()) continue;
@@ -235,8 +243,11 @@ void Ghost::check_promise(NodeId from, const Promise& p, const Report& report) {
       return run.slots.contains(s) && (run.law || run.ballot >= acknowledged);
     });
     if (told) continue;
-    return fail("I5", fmt::format("node {} promises ballot {} and does not report slot {}, which it acknowledged at ballot {}",
-                                  from.value, show(p.ballot), s.value, show(acknowledged)));
+    return fail(
+        "I5",
+        fmt::format(
+            "node {} promises ballot {} and does not report slot {}, which it acknowledged at ballot {}",
+            from.value, show(p.ballot), s.value, show(acknowledged)));
   }
 }
 
@@ -246,13 +257,13 @@ void Ghost::on_handed_out(NodeId member, std::span<const PersistedRecord> record
   for (const PersistedRecord& r : records) {
     if (const auto* promise = std::get_if<PromiseRecord>(&r.record)) {
       if (promise->promised < m.promised_handed)
-        fail("I3", fmt::format("node {} lowers its promise from {} to {}", member.value, show(m.promised_handed),
-                               show(promise->promised)));
+        fail("I3", fmt::format("node {} lowers its promise from {} to {}", member.value,
+                               show(m.promised_handed), show(promise->promised)));
       m.promised_handed = promise->promised;
     } else if (const auto* accept = std::get_if<AcceptRecord>(&r.record)) {
       if (accept->ballot < m.promised_handed)
-        fail("I4", fmt::format("node {} accepts slot {} at ballot {} below its promise {}", member.value, accept->first.value,
-                               show(accept->ballot), show(m.promised_handed)));
+        fail("I4", fmt::format("node {} accepts slot {} at ballot {} below its promise {}", member.value,
+                               accept->first.value, show(accept->ballot), show(m.promised_handed)));
       Slot slot = accept->first;
       for (const Entry& entry : accept->entries) {
         find_or_add(slot, accept->ballot, entry, "AcceptRecord");
@@ -282,23 +293,25 @@ void Ghost::choose(Slot slot, const Proposal& p) {
   SlotGhost& s = at(slot);
   if (s.chosen.chosen) {
     if (s.chosen.value != p.value)
-      fail("I7", fmt::format("slot {} has two chosen values: {} at ballot {} and {} at ballot {}", slot.value, show(s.chosen.id),
-                             show(s.chosen.ballot), show(p.id), show(p.ballot)));
+      fail("I7", fmt::format("slot {} has two chosen values: {} at ballot {} and {} at ballot {}", slot.value,
+                             show(s.chosen.id), show(s.chosen.ballot), show(p.id), show(p.ballot)));
     return;
   }
   s.chosen = ChosenSlot{true, p.ballot, p.value, p.digest, p.kind, p.id};
   chosen_max_ = std::max(chosen_max_, slot);
   for (const Proposal& q : s.proposals)
     if (q.proposed && q.ballot > p.ballot && q.value != p.value)
-      fail("I7", fmt::format("slot {}: {} becomes chosen at ballot {} although ballot {} proposes {}", slot.value, show(p.id),
-                             show(p.ballot), show(q.ballot), show(q.id)));
+      fail("I7", fmt::format("slot {}: {} becomes chosen at ballot {} although ballot {} proposes {}",
+                             slot.value, show(p.id), show(p.ballot), show(q.ballot), show(q.id)));
   if (p.kind == EntryKind::command) {
     const auto [it, is_new] = chosen_ids_.emplace(p.id, slot);
     if (!is_new && it->second != slot)
-      fail("I16", fmt::format("request {} is chosen twice, in slots {} and {}", show(p.id), it->second.value, slot.value));
-    if (refused_ids_.count(p.id) != 0)
-      fail("I16", fmt::format("request {} is chosen in slot {} after its client was told that it surely is not", show(p.id),
+      fail("I16", fmt::format("request {} is chosen twice, in slots {} and {}", show(p.id), it->second.value,
                               slot.value));
+    if (refused_ids_.count(p.id) != 0)
+      fail("I16",
+           fmt::format("request {} is chosen in slot {} after its client was told that it surely is not",
+                       show(p.id), slot.value));
   }
   while (const ChosenSlot* next = chosen(Slot(chain_.size())))
     chain_.push_back(chain_link(chain_.back(), Slot(chain_.size()), next->digest));
@@ -318,8 +331,9 @@ void Ghost::on_durable(NodeId member, std::span<const PersistedRecord> records) 
       for (const Entry& entry : law->entries) {
         const ChosenSlot* c = chosen(slot);
         if (c == nullptr || c->value != value_hash(entry))
-          fail("I8", fmt::format("node {} keeps {} as the Law of slot {}, but {}", member.value, show(entry.id), slot.value,
-                                 c ? "another value is chosen" : "nothing is chosen there"));
+          fail("I8",
+               fmt::format("node {} keeps {} as the Law of slot {}, but {}", member.value, show(entry.id),
+                           slot.value, c ? "another value is chosen" : "nothing is chosen there"));
         hold(member, slot, Ballot{}, true, entry);
         slot = slot.next();
       }
@@ -332,8 +346,8 @@ void Ghost::on_durable(NodeId member, std::span<const PersistedRecord> records) 
 void Ghost::on_start(NodeId member, const RecoveredState& found) {
   MemberGhost& m = of(member);
   if (found.promised < m.sent_max)
-    fail("I3", fmt::format("node {} starts with promise {} after having answered or used ballot {}", member.value,
-                           show(found.promised), show(m.sent_max)));
+    fail("I3", fmt::format("node {} starts with promise {} after having answered or used ballot {}",
+                           member.value, show(found.promised), show(m.sent_max)));
   check_fork(member, found);
   m.promised = m.promised_handed = found.promised;
   m.decided = m.applied = found.snapshot_index;
@@ -360,13 +374,15 @@ bool Ghost::covers(const RecoveredState& found, Slot slot, const Ballot& ballot)
 void Ghost::check_fork(NodeId member, const RecoveredState& found) {
   const MemberGhost& m = of(member);
   if (found.promised < m.sent_max)
-    return fail("I10", fmt::format("a crash of node {} now would leave promise {}, but it has answered or used ballot {}", member.value,
-                                   show(found.promised), show(m.sent_max)));
+    return fail(
+        "I10",
+        fmt::format("a crash of node {} now would leave promise {}, but it has answered or used ballot {}",
+                    member.value, show(found.promised), show(m.sent_max)));
   for (Slot s = found.snapshot_index.next(); s.value < m.acknowledged.size(); s = s.next()) {
     const Ballot acknowledged = m.acknowledged[s.value];
     if (acknowledged.is_none() || covers(found, s, acknowledged)) continue;
-    return fail("I10", fmt::format("a crash of node {} loses slot {}, which it acknowledged at ballot {}", member.value, s.value,
-                                   show(acknowledged)));
+    return fail("I10", fmt::format("a crash of node {} loses slot {}, which it acknowledged at ballot {}",
+                                   member.value, s.value, show(acknowledged)));
   }
 }
 
@@ -374,36 +390,44 @@ void Ghost::on_step(NodeId member, const Replica& replica) {
   MemberGhost& m = of(member);
   const Acceptor& a = replica.acceptor();
   if (a.promised() < m.promised)
-    fail("I3", fmt::format("node {}'s promise fell from {} to {}", member.value, show(m.promised), show(a.promised())));
+    fail("I3", fmt::format("node {}'s promise fell from {} to {}", member.value, show(m.promised),
+                           show(a.promised())));
   m.promised = a.promised();
   if (a.decided() < m.decided)
-    fail("I8", fmt::format("node {}'s decided prefix fell from {} to {}", member.value, m.decided.value, a.decided().value));
+    fail("I8", fmt::format("node {}'s decided prefix fell from {} to {}", member.value, m.decided.value,
+                           a.decided().value));
   if (a.decided() == m.decided) return;
   m.decided = a.decided();
   if (m.decided > chosen_prefix())
-    return fail("I8", fmt::format("node {} takes slot {} for decided, but only {} slots are chosen", member.value, m.decided.value,
-                                  chosen_prefix().value));
+    return fail("I8", fmt::format("node {} takes slot {} for decided, but only {} slots are chosen",
+                                  member.value, m.decided.value, chosen_prefix().value));
   if (a.decided_chain() != chain_[m.decided.value])
-    fail("I8", fmt::format("node {}'s chain at slot {} is not that of the chosen values", member.value, m.decided.value));
+    fail("I8", fmt::format("node {}'s chain at slot {} is not that of the chosen values", member.value,
+                           m.decided.value));
 }
 
-void Ghost::on_snapshot(NodeId member, Slot index) { of(member).snapshot = std::max(of(member).snapshot, index); }
+void Ghost::on_snapshot(NodeId member, Slot index) {
+  of(member).snapshot = std::max(of(member).snapshot, index);
+}
 
 void Ghost::on_applied(NodeId member, Slot applied, Digest128 chain) {
   MemberGhost& m = of(member);
   if (applied < m.applied)
-    return fail("I8", fmt::format("node {} applied slot {} after slot {}", member.value, applied.value, m.applied.value));
+    return fail("I8", fmt::format("node {} applied slot {} after slot {}", member.value, applied.value,
+                                  m.applied.value));
   if (applied == m.applied) return;
   m.applied = applied;
   if (applied > chosen_prefix())
-    return fail("I8", fmt::format("node {} applied slot {}, but only {} slots are chosen", member.value, applied.value,
-                                  chosen_prefix().value));
+    return fail("I8", fmt::format("node {} applied slot {}, but only {} slots are chosen", member.value,
+                                  applied.value, chosen_prefix().value));
   if (chain != chain_[applied.value])
-    return fail("I8", fmt::format("node {} applied other entries up to slot {} than were chosen", member.value, applied.value));
+    return fail("I8", fmt::format("node {} applied other entries up to slot {} than were chosen",
+                                  member.value, applied.value));
   if (applied <= m.snapshot) return;
   const Held held = applied.value < m.durable.size() ? m.durable[applied.value] : Held{};
   if (held.value != slots_[applied.value].chosen.value)
-    fail("I21", fmt::format("node {} applied slot {} before its own copy was durable", member.value, applied.value));
+    fail("I21",
+         fmt::format("node {} applied slot {} before its own copy was durable", member.value, applied.value));
 }
 
 void Ghost::on_state(NodeId member, Slot slot, Digest128 digest) {
@@ -412,7 +436,8 @@ void Ghost::on_state(NodeId member, Slot slot, Digest128 digest) {
     s.has_state = true;
     s.state = digest;
   } else if (s.state != digest) {
-    fail("I17", fmt::format("node {}'s state after slot {} differs from another member's", member.value, slot.value));
+    fail("I17", fmt::format("node {}'s state after slot {} differs from another member's", member.value,
+                            slot.value));
   }
 }
 
@@ -420,8 +445,9 @@ void Ghost::on_definitely_not(RequestId id) {
   refused_ids_.emplace(id, true);
   const auto it = chosen_ids_.find(id);
   if (it != chosen_ids_.end())
-    fail("I16", fmt::format("a client was told that request {} is surely not done, but it is chosen in slot {}", show(id),
-                            it->second.value));
+    fail("I16",
+         fmt::format("a client was told that request {} is surely not done, but it is chosen in slot {}",
+                     show(id), it->second.value));
 }
 
 uint64_t Ghost::fingerprint() const {

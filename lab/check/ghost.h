@@ -1,6 +1,7 @@
-// What nobody in the cluster knows, but is true: which values are chosen, since when, and what every member ever promised
-// and acknowledged. Fed by the simulator at every send, every sync and every start; compares all members with it
-// (invariants I1-I10, I16, I17 of docs/invariants.md). Independent of src/paxos: it only reads messages and records.
+// What nobody in the cluster knows, but is true: which values are chosen, since when, and what every member
+// ever promised and acknowledged. Fed by the simulator at every send, every sync and every start; compares
+// all members with it (invariants I1-I10, I16, I17 of docs/invariants.md). Independent of src/paxos: it only
+// reads messages and records.
 #pragma once
 
 #include <cstdint>
@@ -24,8 +25,8 @@ struct Breach {
 
 struct ChosenSlot {
   bool chosen = false;
-  Ballot ballot;        // at which it first became chosen
-  uint64_t value = 0;   // value_hash of the entry
+  Ballot ballot;       // at which it first became chosen
+  uint64_t value = 0;  // value_hash of the entry
   Digest128 digest;
   EntryKind kind = EntryKind::noop;
   RequestId id;
@@ -55,7 +56,8 @@ class Ghost {
   // A client was told that its request is surely not done (I16, 2.17).
   void on_definitely_not(RequestId id);
 
-  // What a crash of `member` would leave must cover every acknowledgement (I10); called with a really crashed fork.
+  // What a crash of `member` would leave must cover every acknowledgement (I10); called with a really crashed
+  // fork.
   void check_fork(NodeId member, const RecoveredState& found);
 
   const Breach& breach() const { return breach_; }
@@ -91,8 +93,8 @@ class Ghost {
   };
   struct BallotGhost {
     uint64_t boot = 0;
-    Slot first;   // of its Prepare
-    Slot base;    // of its Accepts
+    Slot first;  // of its Prepare
+    Slot base;   // of its Accepts
     std::vector<Report> reports;
   };
   struct Held {  // one member's newest durable record of a slot
@@ -106,13 +108,13 @@ class Ghost {
     Ballot sent_max;         // highest ballot ever answered with Promise or Accepted, or used
     Slot decided;            // this boot
     Slot applied;
-    Slot snapshot;           // durable
-    std::vector<Held> durable;        // index = slot
-    std::vector<Ballot> handed;       // index = slot: newest ballot accepted in memory
-    std::vector<Ballot> acknowledged; // index = slot: highest ballot ever acknowledged
-    Ballot accepted_ballot;  // cursor of Accepted: checked through `accepted_upto` at this ballot
+    Slot snapshot;                     // durable
+    std::vector<Held> durable;         // index = slot
+    std::vector<Ballot> handed;        // index = slot: newest ballot accepted in memory
+    std::vector<Ballot> acknowledged;  // index = slot: highest ballot ever acknowledged
+    Ballot accepted_ballot;            // cursor of Accepted: checked through `accepted_upto` at this ballot
     Slot accepted_upto;
-    uint64_t capture = 0;    // Promise under way
+    uint64_t capture = 0;  // Promise under way
     Report report;
   };
 
@@ -138,8 +140,8 @@ class Ghost {
   std::vector<MemberGhost> members_;
   std::vector<SlotGhost> slots_;
   std::map<Ballot, BallotGhost> ballots_;
-  std::map<Ballot, Slot> barriers_;  // where the leader of a ballot put its barrier
-  std::vector<Digest128> chain_{Digest128{}};  // chain over the chosen prefix; index = slot
+  std::map<Ballot, Slot> barriers_;                         // where the leader of a ballot put its barrier
+  std::vector<Digest128> chain_{Digest128{}};               // chain over the chosen prefix; index = slot
   std::unordered_map<RequestId, Slot, IdHash> chosen_ids_;  // look-up only
   std::unordered_map<RequestId, bool, IdHash> refused_ids_;
   Slot chosen_max_;

@@ -2,9 +2,9 @@
 
 #include <istream>
 
+#include <fmt/format.h>
 #include <boost/json.hpp>
 #include <boost/json/src.hpp>
-#include <fmt/format.h>
 
 namespace decree::lab {
 
@@ -110,8 +110,8 @@ SimpleAnswer read_answer(const Fields& f) {
   a.deleted = f.number("deleted", false);
   a.count = f.number("count", false);
   f.each("kvs", [&](const Fields& kv) {
-    a.kvs.push_back({kv.text("key", true), kv.text("value", true), kv.number("create", true), kv.number("mod", true),
-                     kv.number("version", true)});
+    a.kvs.push_back({kv.text("key", true), kv.text("value", true), kv.number("create", true),
+                     kv.number("mod", true), kv.number("version", true)});
   });
   return a;
 }
@@ -131,7 +131,8 @@ void read_txn(const Fields& f, Operation* op, std::string* problem) {
   auto branch = [&](const char* name, std::vector<SimpleRequest>* into) {
     f.each(name, [&](const Fields& r) {
       const OpKind kind = r.one_of("op", kKinds, true, OpKind::range);
-      if (kind == OpKind::txn && problem->empty()) *problem = "a transaction inside a transaction is not supported";
+      if (kind == OpKind::txn && problem->empty())
+        *problem = "a transaction inside a transaction is not supported";
       into->push_back(read_request(r, kind));
     });
   };
@@ -142,7 +143,8 @@ void read_txn(const Fields& f, Operation* op, std::string* problem) {
   f.each("results", [&](const Fields& r) { op->answers.push_back(read_answer(r)); });
   const size_t expected = (op->succeeded ? op->then_branch : op->else_branch).size();
   if (op->answers.size() != expected && problem->empty())
-    *problem = fmt::format("\"results\" has {} entries, the branch that ran has {}", op->answers.size(), expected);
+    *problem =
+        fmt::format("\"results\" has {} entries, the branch that ran has {}", op->answers.size(), expected);
 }
 
 json::object write_request(const SimpleRequest& r) {
@@ -162,8 +164,11 @@ void write_answer(OpKind kind, const SimpleAnswer& a, json::object* o) {
   (*o)["count"] = a.count;
   json::array kvs;
   for (const SeenKv& kv : a.kvs)
-    kvs.push_back(json::object{
-        {"key", kv.key}, {"value", kv.value}, {"create", kv.create}, {"mod", kv.mod}, {"version", kv.version}});
+    kvs.push_back(json::object{{"key", kv.key},
+                               {"value", kv.value},
+                               {"create", kv.create},
+                               {"mod", kv.mod},
+                               {"version", kv.version}});
   (*o)["kvs"] = std::move(kvs);
 }
 
@@ -265,13 +270,17 @@ std::string describe(const Operation& op) {
   if (op.kind == OpKind::txn) {
     what = fmt::format("txn of {} compares", op.compare.size());
     for (const Comparison& c : op.compare)
-      what += fmt::format(" {}({}){}{}", kTargets[static_cast<int>(c.target)], c.key, kIs[static_cast<int>(c.is)],
-                          c.target == CompareTarget::value ? c.value : std::to_string(c.number));
-    for (const SimpleRequest& r : op.succeeded || op.outcome != OpOutcome::ok ? op.then_branch : op.else_branch)
-      what += fmt::format("; {} {}{}{}", kKinds[static_cast<int>(r.kind)], r.key, r.kind == OpKind::put ? "=" : "", r.value);
+      what +=
+          fmt::format(" {}({}){}{}", kTargets[static_cast<int>(c.target)], c.key, kIs[static_cast<int>(c.is)],
+                      c.target == CompareTarget::value ? c.value : std::to_string(c.number));
+    for (const SimpleRequest& r :
+         op.succeeded || op.outcome != OpOutcome::ok ? op.then_branch : op.else_branch)
+      what += fmt::format("; {} {}{}{}", kKinds[static_cast<int>(r.kind)], r.key,
+                          r.kind == OpKind::put ? "=" : "", r.value);
     if (op.outcome == OpOutcome::ok) what += op.succeeded ? " (succeeded)" : " (did not succeed)";
   } else {
-    what = fmt::format("{}{} {}", op.serializable ? "serializable " : "", kKinds[static_cast<int>(op.kind)], op.request.key);
+    what = fmt::format("{}{} {}", op.serializable ? "serializable " : "", kKinds[static_cast<int>(op.kind)],
+                       op.request.key);
     if (op.kind == OpKind::put) what += "=" + op.request.value;
     if (!op.request.range_end.empty()) what += ".." + op.request.range_end;
   }

@@ -21,8 +21,9 @@
 //           answer: "count": n, "kvs": [{"key","value","create","mod","version"}, ...]
 //   txn:    "compare": [{"key", "target": "version"|"create"|"mod"|"value", "is": "="|"!="|"<"|">",
 //                        "number": n  or  "value": text}, ...]
-//           "then": [op, ...]  "else": [op, ...]  each op an object with "op": put|delete|range and its fields
-//           answer: "succeeded": bool, "results": [{} | {"deleted": n} | {"count": n, "kvs": [...]}, ...]
+//           "then": [op, ...]  "else": [op, ...]  each op an object with "op": put|delete|range and its
+//           fields answer: "succeeded": bool, "results": [{} | {"deleted": n} | {"count": n, "kvs": [...]},
+//           ...]
 //
 // "range_end" as in etcd: absent = the one key; "\u0000" = every key from "key" on.
 // The store is expected to start empty at revision 1, and to be written by nobody else.
@@ -86,13 +87,13 @@ struct Operation {
   bool serializable = false;
   int64_t revision = 0;  // 0 = not known
 
-  SimpleRequest request;                   // put, delete, range
-  std::vector<Comparison> compare;         // txn
+  SimpleRequest request;            // put, delete, range
+  std::vector<Comparison> compare;  // txn
   std::vector<SimpleRequest> then_branch;
   std::vector<SimpleRequest> else_branch;
 
-  bool succeeded = false;                  // txn
-  std::vector<SimpleAnswer> answers;       // one for put, delete, range; one per entry of the branch for txn
+  bool succeeded = false;             // txn
+  std::vector<SimpleAnswer> answers;  // one for put, delete, range; one per entry of the branch for txn
 
   // May it change the store at all?
   bool may_write() const;

@@ -27,8 +27,8 @@ struct Verdict {
 };
 
 struct CheckLimits {
-  uint64_t steps_max = 20'000'000;  // beyond: undecided
-  size_t key_operations_max = 4000; // check_keys: keys with more are skipped as undecided
+  uint64_t steps_max = 20'000'000;   // beyond: undecided
+  size_t key_operations_max = 4000;  // check_keys: keys with more are skipped as undecided
 };
 
 Verdict check_whole_store(const History& history, const CheckLimits& limits = {});

@@ -56,15 +56,21 @@ bool NaiveStore::compare(const Comparison& c) const {
   } else {
     int64_t seen = 0;
     if (kv != nullptr) {
-      seen = c.target == CompareTarget::version ? kv->version : c.target == CompareTarget::create ? kv->create : kv->mod;
+      seen = c.target == CompareTarget::version  ? kv->version
+             : c.target == CompareTarget::create ? kv->create
+                                                 : kv->mod;
     }
     order = seen < c.number ? -1 : seen > c.number ? 1 : 0;
   }
   switch (c.is) {
-    case CompareIs::equal: return order == 0;
-    case CompareIs::not_equal: return order != 0;
-    case CompareIs::less: return order < 0;
-    case CompareIs::greater: return order > 0;
+    case CompareIs::equal:
+      return order == 0;
+    case CompareIs::not_equal:
+      return order != 0;
+    case CompareIs::less:
+      return order < 0;
+    case CompareIs::greater:
+      return order > 0;
   }
   return false;
 }
@@ -74,8 +80,10 @@ Executed NaiveStore::execute(const Operation& op) {
   const int64_t next = revision_ + 1;
   changes_.emplace_back();
   if (op.kind == OpKind::txn) {
-    done.succeeded = std::all_of(op.compare.begin(), op.compare.end(), [&](const Comparison& c) { return compare(c); });
-    for (const SimpleRequest& r : done.succeeded ? op.then_branch : op.else_branch) done.answers.push_back(run(r, next));
+    done.succeeded =
+        std::all_of(op.compare.begin(), op.compare.end(), [&](const Comparison& c) { return compare(c); });
+    for (const SimpleRequest& r : done.succeeded ? op.then_branch : op.else_branch)
+      done.answers.push_back(run(r, next));
   } else {
     done.answers.push_back(run(op.request, next));
   }

@@ -1,4 +1,5 @@
-// check_keys: see linearizability.h. Revisions and modification revisions are ignored: only values and versions count.
+// check_keys: see linearizability.h. Revisions and modification revisions are ignored: only values and
+// versions count.
 #include <algorithm>
 #include <limits>
 #include <map>
@@ -53,10 +54,14 @@ bool holds(const Comparison& c, const KeyState& s, bool* decidable) {
     return true;
   }
   switch (c.is) {
-    case CompareIs::equal: return order == 0;
-    case CompareIs::not_equal: return order != 0;
-    case CompareIs::less: return order < 0;
-    case CompareIs::greater: return order > 0;
+    case CompareIs::equal:
+      return order == 0;
+    case CompareIs::not_equal:
+      return order != 0;
+    case CompareIs::less:
+      return order < 0;
+    case CompareIs::greater:
+      return order > 0;
   }
   return false;
 }
@@ -69,7 +74,9 @@ bool run(const std::vector<Effect>& effects, KeyState* s) {
         s->exists = true;
         s->value = e.value;
         break;
-      case Effect::Kind::remove: *s = KeyState{}; break;
+      case Effect::Kind::remove:
+        *s = KeyState{};
+        break;
       case Effect::Kind::expect:
         if (s->exists != e.seen.has_value()) return false;
         if (s->exists && (s->value != e.seen->value || s->version != e.seen->version)) return false;
@@ -89,7 +96,8 @@ bool run(const std::vector<Effect>& effects, KeyState* s) {
   return true;
 }
 
-void add_request(const SimpleRequest& r, const SimpleAnswer* answer, const std::string& key, std::vector<Effect>* out) {
+void add_request(const SimpleRequest& r, const SimpleAnswer* answer, const std::string& key,
+                 std::vector<Effect>* out) {
   if (!in_range(key, r.key, r.range_end)) return;
   if (r.kind == OpKind::put) {
     out->push_back({Effect::Kind::put, r.value, {}, {}});
@@ -99,7 +107,8 @@ void add_request(const SimpleRequest& r, const SimpleAnswer* answer, const std::
     if (answer != nullptr && r.range_end.empty()) {
       // The count tells whether the key was there.
       Effect was{Effect::Kind::compare, "", {}, {}};
-      was.comparison = {key, CompareTarget::version, answer->deleted > 0 ? CompareIs::greater : CompareIs::equal, 0, ""};
+      was.comparison = {key, CompareTarget::version,
+                        answer->deleted > 0 ? CompareIs::greater : CompareIs::equal, 0, ""};
       out->push_back(was);
     }
     out->push_back({Effect::Kind::remove, "", {}, {}});
@@ -149,7 +158,8 @@ KeyOperation project(const Operation& op, const std::string& key) {
 class Search {
  public:
   Search(std::vector<KeyOperation> ops, uint64_t steps_max) : ops_(std::move(ops)), steps_max_(steps_max) {
-    std::sort(ops_.begin(), ops_.end(), [](const KeyOperation& a, const KeyOperation& b) { return a.invoke < b.invoke; });
+    std::sort(ops_.begin(), ops_.end(),
+              [](const KeyOperation& a, const KeyOperation& b) { return a.invoke < b.invoke; });
     done_.assign(ops_.size(), false);
     for (const KeyOperation& op : ops_) open_ += op.ret != std::numeric_limits<int64_t>::max();
   }
@@ -262,8 +272,9 @@ Verdict check_keys(const History& history, const CheckLimits& limits) {
     verdict.steps += search.steps();
     if (judgement == Judgement::bad) {
       verdict.judgement = Judgement::bad;
-      verdict.problem = fmt::format("key {} is not linearizable; no order reaches beyond: {}", key,
-                                    search.stuck_at() ? describe(*search.stuck_at()) : std::string("the start"));
+      verdict.problem =
+          fmt::format("key {} is not linearizable; no order reaches beyond: {}", key,
+                      search.stuck_at() ? describe(*search.stuck_at()) : std::string("the start"));
       return verdict;
     }
     if (judgement == Judgement::undecided) {

@@ -23,7 +23,8 @@ bool wrote(const Operation& op) {
   if (op.kind == OpKind::range) return false;
   const std::vector<SimpleRequest>& ran = op.succeeded ? op.then_branch : op.else_branch;
   for (size_t i = 0; i < ran.size(); ++i)
-    if (ran[i].kind == OpKind::put || (ran[i].kind == OpKind::remove && op.answers[i].deleted > 0)) return true;
+    if (ran[i].kind == OpKind::put || (ran[i].kind == OpKind::remove && op.answers[i].deleted > 0))
+      return true;
   return false;
 }
 
@@ -36,13 +37,15 @@ std::string difference(const Operation& op, const Executed& done) {
     const SimpleAnswer& told = op.answers[i];
     const SimpleAnswer& right = done.answers[i];
     if (told == right) continue;
-    if (told.deleted != right.deleted) return fmt::format("it says {} deleted, right is {}", told.deleted, right.deleted);
-    if (told.count != right.count) return fmt::format("it says count {}, right is {}", told.count, right.count);
+    if (told.deleted != right.deleted)
+      return fmt::format("it says {} deleted, right is {}", told.deleted, right.deleted);
+    if (told.count != right.count)
+      return fmt::format("it says count {}, right is {}", told.count, right.count);
     for (size_t k = 0; k < std::max(told.kvs.size(), right.kvs.size()); ++k) {
       auto show = [k](const std::vector<SeenKv>& kvs) {
         if (k >= kvs.size()) return std::string("nothing");
-        return fmt::format("{}={} (create {}, mod {}, version {})", kvs[k].key, kvs[k].value, kvs[k].create, kvs[k].mod,
-                           kvs[k].version);
+        return fmt::format("{}={} (create {}, mod {}, version {})", kvs[k].key, kvs[k].value, kvs[k].create,
+                           kvs[k].mod, kvs[k].version);
       };
       if (k >= told.kvs.size() || k >= right.kvs.size() || !(told.kvs[k] == right.kvs[k]))
         return fmt::format("it says {}, right is {}", show(told.kvs), show(right.kvs));
@@ -83,15 +86,17 @@ std::string real_time_problem(const History& history) {
     const bool writes = op.outcome == OpOutcome::unknown || wrote(op);
     if (newest != nullptr && (needs_real_time(op) || writes)) {
       if (op.revision < newest->revision)
-        return fmt::format("stale: {} began after revision {} had been seen by {}", describe(op), newest->revision,
-                           describe(*newest));
+        return fmt::format("stale: {} began after revision {} had been seen by {}", describe(op),
+                           newest->revision, describe(*newest));
       if (writes && op.revision == newest->revision)
-        return fmt::format("{} took a revision that had been seen before it began, by {}", describe(op), describe(*newest));
+        return fmt::format("{} took a revision that had been seen before it began, by {}", describe(op),
+                           describe(*newest));
     }
     if (op.member != 0 && op.outcome == OpOutcome::ok) {
       const Operation* before = newest_at[op.member];
       if (before != nullptr && op.revision < before->revision)
-        return fmt::format("I21: member {} went back: {} after {}", op.member, describe(op), describe(*before));
+        return fmt::format("I21: member {} went back: {} after {}", op.member, describe(op),
+                           describe(*before));
     }
   }
   return "";
@@ -163,15 +168,18 @@ class Evidence {
 // ---- the replay ----
 class Replay {
  public:
-  Replay(const History& history, const CheckLimits& limits) : history_(history), limits_(limits), evidence_(history) {}
+  Replay(const History& history, const CheckLimits& limits)
+      : history_(history), limits_(limits), evidence_(history) {}
 
   Verdict run() {
-    if (std::string problem = sort_into_revisions(); !problem.empty()) return {Judgement::bad, problem, steps_};
+    if (std::string problem = sort_into_revisions(); !problem.empty())
+      return {Judgement::bad, problem, steps_};
     check_reads_at(1);
     while (failure_.empty() && store_.revision() < last_) advance();
     while (!failure_.empty()) {
       if (!backtrack()) return {Judgement::bad, failure_, steps_};
-      if (steps_ > limits_.steps_max) return {Judgement::undecided, "too many ways to place unknown operations", steps_};
+      if (steps_ > limits_.steps_max)
+        return {Judgement::undecided, "too many ways to place unknown operations", steps_};
       while (failure_.empty() && store_.revision() < last_) advance();
     }
     return {Judgement::good, "", steps_};
@@ -271,7 +279,8 @@ class Replay {
     const Operation& op = *it->second;
     const Executed done = store_.execute(op);
     if (!done.changed)
-      return fail(fmt::format("took revision {} but should have changed nothing: {}", r, describe(op)), keys_of(op));
+      return fail(fmt::format("took revision {} but should have changed nothing: {}", r, describe(op)),
+                  keys_of(op));
     if (op.outcome == OpOutcome::ok && (op.answers != done.answers || op.succeeded != done.succeeded))
       return fail(fmt::format("wrong answer: {}: {}", describe(op), difference(op, done)), keys_of(op));
     check_reads_at(r);
@@ -293,8 +302,10 @@ class Replay {
       store_.undo();
     }
     if (gap.candidates.empty())
-      return fail(fmt::format("revision {} was taken by nobody: no acknowledged operation has it and no unknown one fits", r),
-                  {""});
+      return fail(
+          fmt::format(
+              "revision {} was taken by nobody: no acknowledged operation has it and no unknown one fits", r),
+          {""});
     gaps_.push_back(std::move(gap));
     fill_gap();
   }
@@ -352,7 +363,8 @@ Verdict check_whole_store(const History& history, const CheckLimits& limits) {
   Replay replay(history, limits);
   Verdict verdict = replay.run();
   if (verdict.judgement == Judgement::bad) return verdict;
-  if (std::string problem = real_time_problem(history); !problem.empty()) return {Judgement::bad, problem, verdict.steps};
+  if (std::string problem = real_time_problem(history); !problem.empty())
+    return {Judgement::bad, problem, verdict.steps};
   return verdict;
 }
 

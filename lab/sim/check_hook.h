@@ -1,4 +1,5 @@
-// In the laboratory a failed DECREE_CHECK is a finding, not the end of the process: it is thrown, with its sentence.
+// In the laboratory a failed DECREE_CHECK is a finding, not the end of the process: it is thrown, with its
+// sentence.
 #pragma once
 
 #include <string>

@@ -1,4 +1,5 @@
-// World: the clients. Few keys, many ways to touch them; unique values, so that every value tells where it came from.
+// World: the clients. Few keys, many ways to touch them; unique values, so that every value tells where it
+// came from.
 #include <algorithm>
 
 #include <fmt/format.h>
@@ -43,7 +44,8 @@ SimpleRequest World::make_request(uint32_t client, OpKind kind) {
     r.value = fmt::format("c{}.{}", client, ++clients_[client].values);
     return r;
   }
-  if (client_random_.chance(kind == OpKind::range ? 0.6 : 0.2)) r.range_end = key(n + client_random_.between(1, 5));
+  if (client_random_.chance(kind == OpKind::range ? 0.6 : 0.2))
+    r.range_end = key(n + client_random_.between(1, 5));
   if (kind == OpKind::range && client_random_.chance(0.1)) r.limit = 2;
   return r;
 }
@@ -73,7 +75,8 @@ Operation World::make_operation(uint32_t client) {
     c.key = key(n);
     c.target = client_random_.chance(0.7) ? CompareTarget::mod : CompareTarget::version;
     c.is = client_random_.chance(0.8) ? CompareIs::equal : CompareIs::greater;
-    c.number = c.target == CompareTarget::mod ? clients_[client].last_mod[n] : static_cast<int64_t>(client_random_.below(3));
+    c.number = c.target == CompareTarget::mod ? clients_[client].last_mod[n]
+                                              : static_cast<int64_t>(client_random_.below(3));
     op.compare.push_back(std::move(c));
   }
   // A key is put at most once in a branch, as etcd demands.
@@ -144,7 +147,8 @@ void World::finish(uint32_t client, uint64_t serial, OpOutcome outcome) {
     if (op.kind == OpKind::range) op.revision = 0;
   } else {
     for (const SimpleAnswer& a : op.answers)
-      for (const SeenKv& kv : a.kvs) clients_[client].last_mod[(std::stoull(kv.key.substr(1)) - 10) % 32] = kv.mod;
+      for (const SeenKv& kv : a.kvs)
+        clients_[client].last_mod[(std::stoull(kv.key.substr(1)) - 10) % 32] = kv.mod;
     if (op.kind == OpKind::put) c.last_mod[(std::stoull(op.request.key.substr(1)) - 10) % 32] = op.revision;
   }
   if (trace_.wanted()) note(op.member, "answered", json_string("op") + ":" + json_string(describe(op)));

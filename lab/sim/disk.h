@@ -1,5 +1,5 @@
-// A member's disk in the simulation, as its host sees it. Two kinds: model_disk (a few maps: what a perfect log would
-// keep; fast) and wal_disk (the real data directory on storage::MemoryFileSystem).
+// A member's disk in the simulation, as its host sees it. Two kinds: model_disk (a few maps: what a perfect
+// log would keep; fast) and wal_disk (the real data directory on storage::MemoryFileSystem).
 #pragma once
 
 #include <memory>
@@ -26,9 +26,11 @@ class Disk {
   virtual Result<RecoveredState> open(const Identity& create) = 0;
   // Everything in `batch` is durable on return.
   virtual Result<void> commit(std::span<const PersistedRecord> batch) = 0;
-  // The process dies now; `under_way` is the batch being written (may be empty): any part of it may be found later.
+  // The process dies now; `under_way` is the batch being written (may be empty): any part of it may be found
+  // later.
   virtual void crash(CrashKind kind, std::span<const PersistedRecord> under_way, Random& random) = 0;
-  // What a start would find if the power failed at this moment, all that is not synced lost. The disk itself stays.
+  // What a start would find if the power failed at this moment, all that is not synced lost. The disk itself
+  // stays.
   virtual Result<RecoveredState> fork_and_lose_power() const = 0;
 
   virtual Result<std::vector<Entry>> read(SlotRange slots, uint64_t bytes_max) = 0;

@@ -1,5 +1,5 @@
-// What happens when: virtual time in microseconds, ties broken by the order of scheduling. Events are small values in a
-// heap; whatever is big (messages, batches) lies in pools and is named by a number.
+// What happens when: virtual time in microseconds, ties broken by the order of scheduling. Events are small
+// values in a heap; whatever is big (messages, batches) lies in pools and is named by a number.
 #pragma once
 
 #include <algorithm>
@@ -10,19 +10,19 @@
 namespace decree::lab {
 
 enum class EventKind : uint8_t {
-  tick,          // member's clock
-  deliver,       // a = flight number
-  turn,          // member's loop runs
-  commit_done,   // the log write under way is synced
-  work_done,     // a = work number: a worker has finished
-  link_notice,   // a = peer, b = up: a connection opened or closed
-  request,       // a = client: its request reaches the member
-  client_next,   // a = client: thinks of its next operation
-  client_late,   // a = client, b = serial of the operation: patience is over
-  fault,         // a = fault process
-  heal,          // a = fault number to take back
-  start,         // member's process starts
-  phase,         // the next phase of the run
+  tick,         // member's clock
+  deliver,      // a = flight number
+  turn,         // member's loop runs
+  commit_done,  // the log write under way is synced
+  work_done,    // a = work number: a worker has finished
+  link_notice,  // a = peer, b = up: a connection opened or closed
+  request,      // a = client: its request reaches the member
+  client_next,  // a = client: thinks of its next operation
+  client_late,  // a = client, b = serial of the operation: patience is over
+  fault,        // a = fault process
+  heal,         // a = fault number to take back
+  start,        // member's process starts
+  phase,        // the next phase of the run
 };
 
 struct Event {

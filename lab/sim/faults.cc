@@ -12,12 +12,15 @@ void World::start_faults() {
     Event e;
     e.kind = EventKind::fault;
     e.a = kind;
-    queue_.schedule(static_cast<int64_t>(fault_random_.exponential(static_cast<uint64_t>(swarm_.fault_mean_us[kind]))), e);
+    queue_.schedule(
+        static_cast<int64_t>(fault_random_.exponential(static_cast<uint64_t>(swarm_.fault_mean_us[kind]))),
+        e);
   }
 }
 
 int64_t World::fault_length() {
-  return 1000 + static_cast<int64_t>(fault_random_.exponential(static_cast<uint64_t>(swarm_.fault_length_us)));
+  return 1000 +
+         static_cast<int64_t>(fault_random_.exponential(static_cast<uint64_t>(swarm_.fault_length_us)));
 }
 
 // Opens or closes every link from a member in `from` to one in `to` (bit sets).
@@ -44,7 +47,9 @@ void World::on_fault(FaultKind kind) {
   Event again;
   again.kind = EventKind::fault;
   again.a = index;
-  queue_.schedule(static_cast<int64_t>(fault_random_.exponential(static_cast<uint64_t>(swarm_.fault_mean_us[index]))), again);
+  queue_.schedule(
+      static_cast<int64_t>(fault_random_.exponential(static_cast<uint64_t>(swarm_.fault_mean_us[index]))),
+      again);
 
   const uint32_t all = ((1u << swarm_.members) - 1) << 1;
   const uint32_t a = static_cast<uint32_t>(fault_random_.between(1, swarm_.members));
@@ -81,7 +86,9 @@ void World::on_fault(FaultKind kind) {
       if (!member(a).running() || member(a).paused()) return;
       member(a).pause();
       break;
-    case FaultKind::cut_member: cut(1u << a, all, true, false); break;
+    case FaultKind::cut_member:
+      cut(1u << a, all, true, false);
+      break;
     case FaultKind::cut_halves:
       fault.sides = static_cast<uint32_t>(fault_random_.between(1, (1u << swarm_.members) - 2)) << 1;
       cut(fault.sides, all & ~fault.sides, true, false);
@@ -92,15 +99,27 @@ void World::on_fault(FaultKind kind) {
       if (fault.sides == 1) cut(1u << a, all, false, false);
       if (fault.sides == 2) cut(all, 1u << a, false, false);
       break;
-    case FaultKind::cut_link: cut(1u << a, 1u << b, true, false); break;
-    case FaultKind::lose_beats: network_.lose_beats(a, b, fault_random_.unit()); break;
-    case FaultKind::slow_link: network_.slow_down(a, b, static_cast<int64_t>(fault_random_.between(1000, 500'000))); break;
-    case FaultKind::reset_link: disconnect(a, b, 0); break;
-    case FaultKind::slow_disk: member(a).set_slow_disk(static_cast<int64_t>(fault_random_.between(5'000, 1'500'000))); break;
+    case FaultKind::cut_link:
+      cut(1u << a, 1u << b, true, false);
+      break;
+    case FaultKind::lose_beats:
+      network_.lose_beats(a, b, fault_random_.unit());
+      break;
+    case FaultKind::slow_link:
+      network_.slow_down(a, b, static_cast<int64_t>(fault_random_.between(1000, 500'000)));
+      break;
+    case FaultKind::reset_link:
+      disconnect(a, b, 0);
+      break;
+    case FaultKind::slow_disk:
+      member(a).set_slow_disk(static_cast<int64_t>(fault_random_.between(5'000, 1'500'000)));
+      break;
     case FaultKind::transfer:
-      for (uint32_t n = 1; n <= swarm_.members; ++n) member(n).ask_transfer(NodeId(fault_random_.chance(0.3) ? 0 : b));
+      for (uint32_t n = 1; n <= swarm_.members; ++n)
+        member(n).ask_transfer(NodeId(fault_random_.chance(0.3) ? 0 : b));
       return;
-    case FaultKind::count: return;
+    case FaultKind::count:
+      return;
   }
   Event heal;
   heal.kind = EventKind::heal;
@@ -114,22 +133,40 @@ void World::on_heal(uint64_t number) {
   const uint32_t all = ((1u << swarm_.members) - 1) << 1;
   const uint32_t a = fault.a;
   const uint32_t b = fault.b;
-  if (trace_.wanted()) note(a, "heal", fmt::format("\"kind\":\"{}\",\"other\":{}", fault_name(fault.kind), b));
+  if (trace_.wanted())
+    note(a, "heal", fmt::format("\"kind\":\"{}\",\"other\":{}", fault_name(fault.kind), b));
   switch (fault.kind) {
-    case FaultKind::pause: member(a).resume(); break;
-    case FaultKind::cut_member: cut(1u << a, all, true, true); break;
-    case FaultKind::cut_halves: cut(fault.sides, all & ~fault.sides, true, true); break;
+    case FaultKind::pause:
+      member(a).resume();
+      break;
+    case FaultKind::cut_member:
+      cut(1u << a, all, true, true);
+      break;
+    case FaultKind::cut_halves:
+      cut(fault.sides, all & ~fault.sides, true, true);
+      break;
     case FaultKind::cut_one_way:
       if (fault.sides == 0) cut(1u << a, 1u << b, false, true);
       if (fault.sides == 1) cut(1u << a, all, false, true);
       if (fault.sides == 2) cut(all, 1u << a, false, true);
       break;
-    case FaultKind::cut_link: cut(1u << a, 1u << b, true, true); break;
-    case FaultKind::lose_beats: network_.lose_beats(a, b, 0); break;
-    case FaultKind::slow_link: network_.slow_down(a, b, 0); break;
-    case FaultKind::reset_link: connect(a, b, 0); break;
-    case FaultKind::slow_disk: member(a).set_slow_disk(0); break;
-    default: break;
+    case FaultKind::cut_link:
+      cut(1u << a, 1u << b, true, true);
+      break;
+    case FaultKind::lose_beats:
+      network_.lose_beats(a, b, 0);
+      break;
+    case FaultKind::slow_link:
+      network_.slow_down(a, b, 0);
+      break;
+    case FaultKind::reset_link:
+      connect(a, b, 0);
+      break;
+    case FaultKind::slow_disk:
+      member(a).set_slow_disk(0);
+      break;
+    default:
+      break;
   }
 }
 

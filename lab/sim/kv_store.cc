@@ -32,10 +32,18 @@ void fill(const SimpleRequest& r, pb::RequestOp* out) {
 void fill(const Comparison& c, pb::Compare* out) {
   out->set_key(c.key);
   switch (c.is) {
-    case CompareIs::equal: out->set_result(pb::Compare::EQUAL); break;
-    case CompareIs::not_equal: out->set_result(pb::Compare::NOT_EQUAL); break;
-    case CompareIs::less: out->set_result(pb::Compare::LESS); break;
-    case CompareIs::greater: out->set_result(pb::Compare::GREATER); break;
+    case CompareIs::equal:
+      out->set_result(pb::Compare::EQUAL);
+      break;
+    case CompareIs::not_equal:
+      out->set_result(pb::Compare::NOT_EQUAL);
+      break;
+    case CompareIs::less:
+      out->set_result(pb::Compare::LESS);
+      break;
+    case CompareIs::greater:
+      out->set_result(pb::Compare::GREATER);
+      break;
   }
   switch (c.target) {
     case CompareTarget::version:
@@ -60,7 +68,8 @@ void fill(const Comparison& c, pb::Compare* out) {
 SimpleAnswer answer(const pb::RangeResponse& r) {
   SimpleAnswer a;
   a.count = r.count();
-  for (const auto& kv : r.kvs()) a.kvs.push_back({kv.key(), kv.value(), kv.create_revision(), kv.mod_revision(), kv.version()});
+  for (const auto& kv : r.kvs())
+    a.kvs.push_back({kv.key(), kv.value(), kv.create_revision(), kv.mod_revision(), kv.version()});
   return a;
 }
 SimpleAnswer answer(const pb::DeleteRangeResponse& r) {

@@ -80,7 +80,8 @@ class ModelSnapshots final : public runtime::SnapshotStore {
     return std::unique_ptr<runtime::SnapshotWriter>(std::make_unique<Writer>(*this, manifest));
   }
 
-  Result<std::unique_ptr<runtime::SnapshotReceiver>> receive(Slot index, uint64_t size_bytes, Digest128 digest) override {
+  Result<std::unique_ptr<runtime::SnapshotReceiver>> receive(Slot index, uint64_t size_bytes,
+                                                             Digest128 digest) override {
     struct Receiver final : runtime::SnapshotReceiver {
       Result<void> append(std::string_view piece) override {
         bytes.append(piece);
@@ -150,7 +151,8 @@ class ModelSnapshots final : public runtime::SnapshotStore {
   static std::string encode(const SnapshotManifest& m, const std::string& body) {
     const std::string members = encode_membership(m.membership);
     std::string out;
-    for (const uint64_t v : {m.index.value, m.chain.hi, m.chain.lo, m.term, static_cast<uint64_t>(members.size())})
+    for (const uint64_t v :
+         {m.index.value, m.chain.hi, m.chain.lo, m.term, static_cast<uint64_t>(members.size())})
       out.append(reinterpret_cast<const char*>(&v), sizeof v);
     return out + members + body;
   }
@@ -189,7 +191,8 @@ class ModelDisk final : public Disk {
   }
   void crash(CrashKind kind, std::span<const PersistedRecord> under_way, Random& random) override {
     if (under_way.empty()) return;
-    // Promises go to the superblock BEFORE the log; the log's batch is found whole or, its tail torn, not at all.
+    // Promises go to the superblock BEFORE the log; the log's batch is found whole or, its tail torn, not at
+    // all.
     const uint64_t fate = random.below(kind == CrashKind::process ? 3 : 4);
     if (fate == 0) return;
     for (const PersistedRecord& r : under_way)
@@ -233,7 +236,8 @@ class ModelDisk final : public Disk {
   void apply(const Record& record) {
     if (const auto* snapshot = std::get_if<SnapshotRecord>(&record)) {
       // The log keeps what it has until it is truncated.
-      for (auto it = state_.accepted.begin(); it != state_.accepted.end() && it->first <= snapshot->index; ++it)
+      for (auto it = state_.accepted.begin(); it != state_.accepted.end() && it->first <= snapshot->index;
+           ++it)
         behind_[it->first] = it->second.entry;
     }
     if (const auto* accept = std::get_if<AcceptRecord>(&record))

@@ -15,7 +15,8 @@ Fate Network::judge(uint32_t from, uint32_t to, bool is_beat, int64_t now_us) {
   duplicated_ += fate.copies - 1;
   for (uint32_t i = 0; i < fate.copies; ++i) {
     int64_t delay = profile_.delay_us + link.extra_us;
-    if (profile_.jitter_us > 0) delay += static_cast<int64_t>(random_.exponential(static_cast<uint64_t>(profile_.jitter_us)));
+    if (profile_.jitter_us > 0)
+      delay += static_cast<int64_t>(random_.exponential(static_cast<uint64_t>(profile_.jitter_us)));
     const bool straggles = random_.chance(profile_.straggle);
     if (straggles) {
       delay += static_cast<int64_t>(random_.exponential(static_cast<uint64_t>(profile_.straggle_us)));

@@ -11,13 +11,13 @@ namespace decree::lab {
 constexpr uint32_t kMembersMax = 7;
 
 struct NetworkProfile {
-  int64_t delay_us = 200;    // least
-  int64_t jitter_us = 100;   // mean of an exponential on top
+  int64_t delay_us = 200;   // least
+  int64_t jitter_us = 100;  // mean of an exponential on top
   double loss = 0;
   double duplicate = 0;
-  double straggle = 0;       // chance of a long extra delay, which reorders
-  int64_t straggle_us = 0;   // mean of it
-  bool in_order = true;      // per link, as TCP has it; stragglers are out of order all the same
+  double straggle = 0;      // chance of a long extra delay, which reorders
+  int64_t straggle_us = 0;  // mean of it
+  bool in_order = true;     // per link, as TCP has it; stragglers are out of order all the same
 };
 
 struct Fate {

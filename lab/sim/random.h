@@ -1,4 +1,5 @@
-// The simulator's only source of chance: xoshiro256++ seeded by splitmix64. Same seed, same numbers, on every machine.
+// The simulator's only source of chance: xoshiro256++ seeded by splitmix64. Same seed, same numbers, on every
+// machine.
 #pragma once
 
 #include <cmath>
@@ -29,7 +30,9 @@ class Random {
     return result;
   }
   // 0 <= result < n; n > 0.
-  uint64_t below(uint64_t n) { return static_cast<uint64_t>((static_cast<unsigned __int128>(next()) * n) >> 64); }
+  uint64_t below(uint64_t n) {
+    return static_cast<uint64_t>((static_cast<unsigned __int128>(next()) * n) >> 64);
+  }
   // lowest <= result <= highest
   uint64_t between(uint64_t lowest, uint64_t highest) { return lowest + below(highest - lowest + 1); }
   double unit() { return static_cast<double>(next() >> 11) * 0x1.0p-53; }

@@ -58,7 +58,8 @@ void SimMember::start() {
   DECREE_CHECK(node_ == nullptr, "started twice");
   ++life_;
   Result<RecoveredState> opened = disk_->open(identity_);
-  if (!opened) return world_.fail("I18", fmt::format("node {} cannot start: {}", self_.value, opened.error().message));
+  if (!opened)
+    return world_.fail("I18", fmt::format("node {} cannot start: {}", self_.value, opened.error().message));
   RecoveredState recovered = std::move(opened).value();
   identity_ = recovered.identity;
   boot_ = recovered.boot;
@@ -66,12 +67,14 @@ void SimMember::start() {
   machine_ = std::make_unique<WatchedMachine>(*this, *store_);
   Result<std::optional<runtime::StoredSnapshot>> restored =
       runtime::restore_newest(disk_->snapshots(), *machine_, recovered);
-  if (!restored) return world_.fail("I18", fmt::format("node {} cannot start: {}", self_.value, restored.error().message));
+  if (!restored)
+    return world_.fail("I18", fmt::format("node {} cannot start: {}", self_.value, restored.error().message));
   world_.ghost().on_start(self_, recovered);
 
   std::vector<Member> members;
   for (uint32_t n = 1; n <= world_.members(); ++n)
-    members.push_back(Member{NodeId(n), Incarnation(0), MemberRole::voter, 1000 + n, "m" + std::to_string(n), {}});
+    members.push_back(
+        Member{NodeId(n), Incarnation(0), MemberRole::voter, 1000 + n, "m" + std::to_string(n), {}});
   Options options = world_.swarm().options;
   options.seed = random_.next();
   runtime::NodeOptions node_options;
@@ -84,17 +87,20 @@ void SimMember::start() {
   if (world_.swarm().snapshot_every > 0) {
     node_options.snapshot_count = world_.swarm().snapshot_every;
     node_options.snapshot_log_bytes_min = 0;
-    node_options.snapshot_slice_bytes = 300;
-    node_options.transfer_chunk_bytes = 200;
+    node_options.snapshot_slice_bytes = 1000;
+    node_options.transfer_chunk_bytes = world_.swarm().transfer_chunk_bytes;
   }
   Replica replica(std::move(recovered), make_membership(std::move(members)), options);
-  node_ = std::make_unique<runtime::Node>(*this, std::move(replica), *machine_, disk_->snapshots(), node_options);
+  node_ =
+      std::make_unique<runtime::Node>(*this, std::move(replica), *machine_, disk_->snapshots(), node_options);
   node_->set_sink(this);
   started_us_ = world_.queue().now_us();
   turn_pending_ = false;
   snapshots_installed_ = snapshots_taken_ = 0;
-  world_.note(self_.value, "start", fmt::format("\"boot\":{},\"snapshot\":{}", boot_, node_options.applied.value));
-  schedule(static_cast<int64_t>(random_.below(static_cast<uint64_t>(world_.swarm().tick_us))), EventKind::tick);
+  world_.note(self_.value, "start",
+              fmt::format("\"boot\":{},\"snapshot\":{}", boot_, node_options.applied.value));
+  schedule(static_cast<int64_t>(random_.below(static_cast<uint64_t>(world_.swarm().tick_us))),
+           EventKind::tick);
   world_.on_process_start(self_.value);
   turn_soon();
 }
@@ -112,7 +118,8 @@ void SimMember::crash(CrashKind kind) {
   std::vector<PersistedRecord> writing;
   if (!under_way_.empty()) writing = under_way_.front();
   world_.note(self_.value, "crash",
-              fmt::format("\"kind\":\"{}\",\"writing\":{}", kind == CrashKind::power ? "power" : "process", writing.size()));
+              fmt::format("\"kind\":\"{}\",\"writing\":{}", kind == CrashKind::power ? "power" : "process",
+                          writing.size()));
   node_.reset();
   drop_work();
   disk_->crash(kind, writing, random_);
@@ -174,7 +181,8 @@ void SimMember::handle(const Event& e) {
   }
   switch (e.kind) {
     case EventKind::tick:
-      node_->on_tick(Tick(static_cast<uint64_t>((world_.queue().now_us() - started_us_) / world_.swarm().tick_us + 1)));
+      node_->on_tick(
+          Tick(static_cast<uint64_t>((world_.queue().now_us() - started_us_) / world_.swarm().tick_us + 1)));
       schedule(world_.swarm().tick_us, EventKind::tick);
       turn_soon();
       break;
@@ -182,8 +190,8 @@ void SimMember::handle(const Event& e) {
       Flight flight = world_.take_flight(e.a);
       if (world_.trace().wanted())
         world_.note(self_.value, "receive",
-                    fmt::format("\"from\":{},\"message\":\"{}\",{}", flight.from.value, message_name(flight.message),
-                                trace_fields(flight.message)));
+                    fmt::format("\"from\":{},\"message\":\"{}\",{}", flight.from.value,
+                                message_name(flight.message), trace_fields(flight.message)));
       node_->on_message(flight.from, std::move(flight.message));
       turn_soon();
       break;
@@ -192,7 +200,9 @@ void SimMember::handle(const Event& e) {
       turn_pending_ = false;
       turn();
       break;
-    case EventKind::commit_done: on_commit_done(); break;
+    case EventKind::commit_done:
+      on_commit_done();
+      break;
     case EventKind::work_done: {
       Work work = works_.take(e.a);
       if (work.work) work.work();
@@ -206,8 +216,11 @@ void SimMember::handle(const Event& e) {
       node_->on_peer_link(NodeId(static_cast<uint32_t>(e.a)), e.b % 2 == 1);
       turn_soon();
       break;
-    case EventKind::request: on_request(static_cast<uint32_t>(e.a), e.b); break;
-    default: break;
+    case EventKind::request:
+      on_request(static_cast<uint32_t>(e.a), e.b);
+      break;
+    default:
+      break;
   }
 }
 
@@ -221,7 +234,8 @@ void SimMember::wake() {
   if (turn_pending_) return;
   turn_pending_ = true;
   const int64_t mean = world_.swarm().turn_delay_us;
-  schedule(mean == 0 ? 1 : static_cast<int64_t>(random_.exponential(static_cast<uint64_t>(mean))), EventKind::turn);
+  schedule(mean == 0 ? 1 : static_cast<int64_t>(random_.exponential(static_cast<uint64_t>(mean))),
+           EventKind::turn);
 }
 
 void SimMember::turn() {
@@ -243,10 +257,14 @@ void SimMember::after_turn() {
     snapshots_taken_ = counters.snapshots_taken;
     ++world_.statistics().snapshots_taken;
   }
-  if (node_->failure()) world_.fail("I18", fmt::format("node {} stopped: {}", self_.value, node_->failure()->message));
-  if (counters.digest_mismatches != 0) world_.fail("I1", fmt::format("node {} met an entry whose digest is wrong", self_.value));
+  if (node_->failure())
+    world_.fail("I18", fmt::format("node {} stopped: {}", self_.value, node_->failure()->message));
+  if (counters.digest_mismatches != 0)
+    world_.fail("I1", fmt::format("node {} met an entry whose digest is wrong", self_.value));
   std::string broken = node_->replica().broken_invariant();
-  if (!broken.empty()) world_.fail(broken.substr(0, broken.find_first_of(" :")).c_str(), fmt::format("node {}: {}", self_.value, broken));
+  if (!broken.empty())
+    world_.fail(broken.substr(0, broken.find_first_of(" :")).c_str(),
+                fmt::format("node {}: {}", self_.value, broken));
   ghost.on_step(self_, node_->replica());
   ghost.on_applied(self_, node_->applied(), node_->chain());
 }
@@ -255,7 +273,8 @@ void SimMember::after_turn() {
 
 void SimMember::send(NodeId to, Message message) {
   world_.ghost().on_send(self_, boot_, message);
-  const bool acknowledges = std::holds_alternative<Accepted>(message) || std::holds_alternative<Promise>(message);
+  const bool acknowledges =
+      std::holds_alternative<Accepted>(message) || std::holds_alternative<Promise>(message);
   if (acknowledges && random_.chance(world_.swarm().fork_check)) check_fork();
   world_.send(self_, to, boot_, std::move(message));
 }
@@ -264,7 +283,9 @@ void SimMember::send(NodeId to, Message message) {
 void SimMember::check_fork() {
   ++world_.statistics().forks;
   const Result<RecoveredState> found = disk_->fork_and_lose_power();
-  if (!found) return world_.fail("I10", fmt::format("a crash of node {} now could not be recovered: {}", self_.value, found.error().message));
+  if (!found)
+    return world_.fail("I10", fmt::format("a crash of node {} now could not be recovered: {}", self_.value,
+                                          found.error().message));
   world_.ghost().check_fork(self_, found.value());
 }
 
@@ -272,7 +293,8 @@ int64_t SimMember::sync_time_us() {
   const DiskProfile& d = world_.swarm().disk;
   int64_t time = d.sync_us + slow_disk_us_;
   if (d.jitter_us > 0) time += static_cast<int64_t>(random_.exponential(static_cast<uint64_t>(d.jitter_us)));
-  if (world_.faults_on() && random_.chance(d.stall)) time += static_cast<int64_t>(random_.exponential(static_cast<uint64_t>(d.stall_us)));
+  if (world_.faults_on() && random_.chance(d.stall))
+    time += static_cast<int64_t>(random_.exponential(static_cast<uint64_t>(d.stall_us)));
   return time;
 }
 
@@ -291,10 +313,12 @@ void SimMember::on_commit_done() {
   const std::vector<PersistedRecord> batch = std::move(under_way_.front());
   under_way_.pop_front();
   const Result<void> written = disk_->commit(batch);
-  if (!written) return world_.fail("I10", fmt::format("node {}'s log failed: {}", self_.value, written.error().message));
+  if (!written)
+    return world_.fail("I10", fmt::format("node {}'s log failed: {}", self_.value, written.error().message));
   world_.ghost().on_durable(self_, batch);
   if (world_.trace().wanted())
-    world_.note(self_.value, "durable", fmt::format("\"token\":{},\"records\":{}", batch.back().token.value, batch.size()));
+    world_.note(self_.value, "durable",
+                fmt::format("\"token\":{},\"records\":{}", batch.back().token.value, batch.size()));
   if (!under_way_.empty()) schedule(sync_time_us(), EventKind::commit_done);
   if (!world_.options().early_persisted) node_->on_persisted(batch.back().token);
   turn_soon();
@@ -302,8 +326,9 @@ void SimMember::on_commit_done() {
 
 void SimMember::read_log(SlotRange slots, uint64_t bytes_max, LogReadDone done) {
   const uint64_t bytes = world_.swarm().segment_bytes / 16;
-  const uint64_t number = works_.put(
-      {{}, [this, slots, bytes_max, bytes, done = std::move(done)] { done(disk_->read(slots, std::min(bytes_max, bytes))); }});
+  const uint64_t number = works_.put({{}, [this, slots, bytes_max, bytes, done = std::move(done)] {
+                                        done(disk_->read(slots, std::min(bytes_max, bytes)));
+                                      }});
   schedule(static_cast<int64_t>(random_.between(50, 2000)), EventKind::work_done, number);
 }
 
@@ -326,7 +351,7 @@ void SimMember::on_request(uint32_t client, uint64_t serial) {
   Operation& op = world_.operation_of(client);
   if (op.kind == OpKind::range && op.serializable) {
     // A member that has not caught up since its start answers nothing (attack A10).
-    const bool done = node_->replica().status().ready && store_->read(&op);
+    const bool done = node_->status().replica.ready && store_->read(&op);
     world_.finish(client, serial, done ? OpOutcome::ok : OpOutcome::fail);
     return;
   }
@@ -350,7 +375,8 @@ void SimMember::on_applied(uint64_t seq, Reply reply) {
   if (!world_.is_waiting(asked.client, asked.serial)) return;
   Operation& op = world_.operation_of(asked.client);
   if (!store_->decode(reply, &op))
-    return world_.fail("I17", fmt::format("node {} answered with an error: code {} {}", self_.value, reply.code, reply.body));
+    return world_.fail("I17", fmt::format("node {} answered with an error: code {} {}", self_.value,
+                                          reply.code, reply.body));
   world_.on_acknowledged(node_->applied());
   world_.finish(asked.client, asked.serial, OpOutcome::ok);
 }
@@ -361,17 +387,22 @@ void SimMember::on_outcome(uint64_t seq, Outcome outcome) {
   if (it == writes_.end()) return;
   const Asked asked = it->second;
   writes_.erase(it);
-  world_.finish(asked.client, asked.serial, outcome == Outcome::definitely_not ? OpOutcome::fail : OpOutcome::unknown);
+  world_.finish(asked.client, asked.serial,
+                outcome == Outcome::definitely_not ? OpOutcome::fail : OpOutcome::unknown);
 }
 
 void SimMember::on_read(uint64_t seq, bool ok) {
   const auto it = reads_.find(seq);
-  if (it == reads_.end()) return world_.fail("I15", fmt::format("node {} answered read {} twice", self_.value, seq));
+  if (it == reads_.end())
+    return world_.fail("I15", fmt::format("node {} answered read {} twice", self_.value, seq));
   const Asked asked = it->second;
   reads_.erase(it);
   if (ok && node_->applied() < asked.acknowledged_before)
-    return world_.fail("I15", fmt::format("stale read: node {} serves a read at slot {}, but slot {} was acknowledged before it was asked",
-                                          self_.value, node_->applied().value, asked.acknowledged_before.value));
+    return world_.fail(
+        "I15",
+        fmt::format(
+            "stale read: node {} serves a read at slot {}, but slot {} was acknowledged before it was asked",
+            self_.value, node_->applied().value, asked.acknowledged_before.value));
   if (!world_.is_waiting(asked.client, asked.serial)) return;
   const bool done = ok && store_->read(&world_.operation_of(asked.client));
   world_.finish(asked.client, asked.serial, done ? OpOutcome::ok : OpOutcome::fail);

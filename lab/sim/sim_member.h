@@ -1,5 +1,5 @@
-// One simulated process: a runtime::Node on a simulated host. The Node, the replica, the log and the store are the
-// object files of decreed; only what lies below the Host interface is simulated.
+// One simulated process: a runtime::Node on a simulated host. The Node, the replica, the log and the store
+// are the object files of decreed; only what lies below the Host interface is simulated.
 #pragma once
 
 #include <deque>
@@ -93,7 +93,7 @@ class SimMember final : public runtime::Host, public ConsensusSink {
   uint64_t snapshots_installed_ = 0;
   uint64_t snapshots_taken_ = 0;
   std::deque<std::vector<PersistedRecord>> under_way_;
-  std::vector<Event> deferred_;  // while paused
+  std::vector<Event> deferred_;       // while paused
   std::map<uint64_t, Asked> writes_;  // by seq
   std::map<uint64_t, Asked> reads_;
   Pool<Work> works_;

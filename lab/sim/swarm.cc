@@ -10,9 +10,9 @@ namespace {
 
 constexpr int64_t kMs = 1000;
 constexpr int64_t kSecond = 1000 * kMs;
-constexpr const char* kFaultNames[] = {"crash_one",   "crash_commit", "crash_all",  "pause",     "cut_member",
-                                       "cut_halves",  "cut_one_way",  "cut_link",   "lose_beats", "slow_link",
-                                       "reset_link",  "slow_disk",    "transfer"};
+constexpr const char* kFaultNames[] = {"crash_one",  "crash_commit", "crash_all", "pause",      "cut_member",
+                                       "cut_halves", "cut_one_way",  "cut_link",  "lose_beats", "slow_link",
+                                       "reset_link", "slow_disk",    "transfer"};
 static_assert(std::size(kFaultNames) == kFaultKinds);
 
 template <size_t N>
@@ -56,6 +56,7 @@ void draw_limits(Random& r, Swarm* s) {
   }
   if (r.chance(0.3)) o.stalled_bill_ticks = static_cast<uint32_t>(pick(r, {30, 60, 200}));
   if (r.chance(0.7)) s->snapshot_every = pick(r, {5, 20, 100, 500});
+  s->transfer_chunk_bytes = static_cast<uint32_t>(pick(r, {1000, 8000, 64000}));
   s->segment_bytes = pick(r, {4096, 16384, 65536});
   s->turn_spent = r.chance(0.2) ? 0.2 : 0;
   if (r.chance(0.4)) s->turn_delay_us = static_cast<int64_t>(pick(r, {50, 500, 3000}));
@@ -81,7 +82,8 @@ Swarm draw_swarm(uint64_t seed, const SwarmLimits& limits) {
   Random r(seed ^ 0xdec4ee0000000000ULL);
   Swarm s;
   s.members = static_cast<uint32_t>(pick(r, {3, 3, 3, 4, 5, 5}));
-  s.fault_phase_us = static_cast<int64_t>(static_cast<double>(r.between(120, 300) * static_cast<uint64_t>(kSecond)) * limits.scale);
+  s.fault_phase_us = static_cast<int64_t>(
+      static_cast<double>(r.between(120, 300) * static_cast<uint64_t>(kSecond)) * limits.scale);
   draw_network(r, &s);
   draw_disk(r, &s);
   draw_limits(r, &s);
@@ -104,12 +106,13 @@ std::string describe(const Swarm& s) {
     if (s.fault_mean_us[kind] != 0)
       faults += fmt::format(" {}/{}s", kFaultNames[kind], s.fault_mean_us[kind] / kSecond);
   return fmt::format(
-      "{} members, {} clients on {} keys, {} s of faults:{}; faults last {} ms; net {}+{} us, loss {:.3f}, dup {:.3f}, straggle "
+      "{} members, {} clients on {} keys, {} s of faults:{}; faults last {} ms; net {}+{} us, loss {:.3f}, "
+      "dup {:.3f}, straggle "
       "{:.3f}, {}; disk {}+{} us, stall {:.3f}; {} log, {} store, snapshot every {}, turn delay {} us",
-      s.members, s.clients, s.keys, s.fault_phase_us / kSecond, faults, s.fault_length_us / kMs, s.network.delay_us,
-      s.network.jitter_us, s.network.loss, s.network.duplicate, s.network.straggle, s.network.in_order ? "in order" : "any order",
-      s.disk.sync_us, s.disk.jitter_us, s.disk.stall, s.real_log ? "real" : "model", s.real_store ? "real" : "toy",
-      s.snapshot_every, s.turn_delay_us);
+      s.members, s.clients, s.keys, s.fault_phase_us / kSecond, faults, s.fault_length_us / kMs,
+      s.network.delay_us, s.network.jitter_us, s.network.loss, s.network.duplicate, s.network.straggle,
+      s.network.in_order ? "in order" : "any order", s.disk.sync_us, s.disk.jitter_us, s.disk.stall,
+      s.real_log ? "real" : "model", s.real_store ? "real" : "toy", s.snapshot_every, s.turn_delay_us);
 }
 
 }  // namespace decree::lab

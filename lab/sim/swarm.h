@@ -1,5 +1,6 @@
-// What one seed is made of: the size of the cluster, which faults and how strong, how the clients behave, how small the
-// limits are. Every seed draws its own mix, because a fault that always happens hides what only happens without it.
+// What one seed is made of: the size of the cluster, which faults and how strong, how the clients behave, how
+// small the limits are. Every seed draws its own mix, because a fault that always happens hides what only
+// happens without it.
 #pragma once
 
 #include <cstdint>
@@ -12,28 +13,28 @@
 namespace decree::lab {
 
 enum class FaultKind : uint8_t {
-  crash_one,       // a process dies (kill or power failure), starts again
-  crash_commit,    // dies in the middle of a log write
-  crash_all,       // all at the same moment
-  pause,           // SIGSTOP: time goes on, nothing else does
-  cut_member,      // one member from all others, both ways
-  cut_halves,      // two sides
-  cut_one_way,     // one direction of one link, or everything out of (into) one member
-  cut_link,        // both directions of one link
-  lose_beats,      // only heartbeats suffer
+  crash_one,     // a process dies (kill or power failure), starts again
+  crash_commit,  // dies in the middle of a log write
+  crash_all,     // all at the same moment
+  pause,         // SIGSTOP: time goes on, nothing else does
+  cut_member,    // one member from all others, both ways
+  cut_halves,    // two sides
+  cut_one_way,   // one direction of one link, or everything out of (into) one member
+  cut_link,      // both directions of one link
+  lose_beats,    // only heartbeats suffer
   slow_link,
-  reset_link,      // the connection closes and opens again
+  reset_link,  // the connection closes and opens again
   slow_disk,
-  transfer,        // a leadership transfer is asked for
+  transfer,  // a leadership transfer is asked for
   count,
 };
 constexpr uint32_t kFaultKinds = static_cast<uint32_t>(FaultKind::count);
 const char* fault_name(FaultKind kind);
 
 struct DiskProfile {
-  int64_t sync_us = 500;      // least
+  int64_t sync_us = 500;  // least
   int64_t jitter_us = 200;
-  double stall = 0;           // chance of a long sync
+  double stall = 0;  // chance of a long sync
   int64_t stall_us = 0;
 };
 
@@ -48,6 +49,7 @@ struct Swarm {
   bool real_store = true;       // kv::Store instead of the toy
   uint64_t snapshot_every = 0;  // slots
   uint64_t segment_bytes = 0;
+  uint32_t transfer_chunk_bytes = 0;
   int64_t fault_mean_us[kFaultKinds] = {};  // mean time between two of a kind; 0 = never
   int64_t fault_length_us = 0;              // mean
   double power_failure = 0.5;               // of crashes
@@ -58,7 +60,7 @@ struct Swarm {
   uint32_t keys = 4;
   int64_t think_us = 0;
   int64_t patience_us = 0;
-  double follow_leader = 0;                 // share of operations sent to the leader on purpose
+  double follow_leader = 0;  // share of operations sent to the leader on purpose
 };
 
 struct SwarmLimits {

@@ -1,4 +1,5 @@
-// The checkers' naive store as a state machine: slow in nothing but snapshots, for runs that are about the core alone.
+// The checkers' naive store as a state machine: slow in nothing but snapshots, for runs that are about the
+// core alone.
 #include <sstream>
 
 #include "decree/check.h"
@@ -35,7 +36,8 @@ class ToyStore final : public StoreUnderTest, public StateMachine {
     DECREE_CHECK(op.ok(), "a decided command is one of ours");
     const Executed done = store_.execute(op.value());
     if (done.changed) log_.append(command).push_back('\n');
-    digest_ = chain_link(digest_, context.slot, Digest128{static_cast<uint64_t>(done.revision), command.size()});
+    digest_ =
+        chain_link(digest_, context.slot, Digest128{static_cast<uint64_t>(done.revision), command.size()});
     if (!context.wants_reply) return {};
     op.value().outcome = OpOutcome::ok;
     op.value().answers = done.answers;

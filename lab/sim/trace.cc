@@ -7,7 +7,8 @@
 namespace decree::lab {
 
 void Trace::line(int64_t at_us, uint32_t member, const char* what, const std::string& fields) {
-  *out_ << fmt::format("{{\"us\":{},\"member\":{},\"what\":\"{}\"{}{}}}\n", at_us, member, what, fields.empty() ? "" : ",", fields);
+  *out_ << fmt::format("{{\"us\":{},\"member\":{},\"what\":\"{}\"{}{}}}\n", at_us, member, what,
+                       fields.empty() ? "" : ",", fields);
 }
 
 std::string json_string(const std::string& text) {
@@ -30,40 +31,54 @@ namespace {
 std::string b(const Ballot& ballot) { return "\"" + show(ballot) + "\""; }
 
 struct Fields {
-  std::string operator()(const Prepare& m) const { return fmt::format("\"ballot\":{},\"first\":{}", b(m.ballot), m.first.value); }
+  std::string operator()(const Prepare& m) const {
+    return fmt::format("\"ballot\":{},\"first\":{}", b(m.ballot), m.first.value);
+  }
   std::string operator()(const Promise& m) const {
     std::string runs;
     for (const PromiseRun& r : m.runs)
-      runs += fmt::format("{}[{},{},{},{}]", runs.empty() ? "" : ",", b(r.ballot), r.slots.first.value, r.slots.end.value,
-                          r.law ? "\"law\"" : "\"\"");
-    return fmt::format("\"ballot\":{},\"decided\":{},\"snapshot\":{},\"chunk\":{},\"last\":{},\"runs\":[{}]", b(m.ballot),
-                       m.decided.value, m.snapshot_index.value, m.chunk, m.last, runs);
+      runs += fmt::format("{}[{},{},{},{}]", runs.empty() ? "" : ",", b(r.ballot), r.slots.first.value,
+                          r.slots.end.value, r.law ? "\"law\"" : "\"\"");
+    return fmt::format("\"ballot\":{},\"decided\":{},\"snapshot\":{},\"chunk\":{},\"last\":{},\"runs\":[{}]",
+                       b(m.ballot), m.decided.value, m.snapshot_index.value, m.chunk, m.last, runs);
   }
   std::string operator()(const Accept& m) const {
-    return fmt::format("\"ballot\":{},\"base\":{},\"first\":{},\"entries\":{},\"decided\":{}", b(m.ballot), m.base.value,
-                       m.first.value, m.entries.size(), m.decided.value);
+    return fmt::format("\"ballot\":{},\"base\":{},\"first\":{},\"entries\":{},\"decided\":{}", b(m.ballot),
+                       m.base.value, m.first.value, m.entries.size(), m.decided.value);
   }
   std::string operator()(const Accepted& m) const {
-    return fmt::format("\"ballot\":{},\"upto\":{},\"decided\":{},\"wanted\":{},\"behind\":{}", b(m.ballot), m.upto.value,
-                       m.decided.value, m.wanted.value, m.behind);
+    return fmt::format("\"ballot\":{},\"upto\":{},\"decided\":{},\"wanted\":{},\"behind\":{}", b(m.ballot),
+                       m.upto.value, m.decided.value, m.wanted.value, m.behind);
   }
   std::string operator()(const Nack& m) const {
-    return fmt::format("\"ballot\":{},\"promised\":{},\"reason\":{}", b(m.ballot), b(m.promised), static_cast<int>(m.reason));
+    return fmt::format("\"ballot\":{},\"promised\":{},\"reason\":{}", b(m.ballot), b(m.promised),
+                       static_cast<int>(m.reason));
   }
-  std::string operator()(const Law& m) const { return fmt::format("\"ballot\":{},\"decided\":{}", b(m.ballot), m.decided.value); }
+  std::string operator()(const Law& m) const {
+    return fmt::format("\"ballot\":{},\"decided\":{}", b(m.ballot), m.decided.value);
+  }
   std::string operator()(const Learn& m) const { return fmt::format("\"first\":{}", m.first.value); }
   std::string operator()(const Chosen& m) const {
-    return fmt::format("\"first\":{},\"entries\":{},\"decided\":{}", m.first.value, m.entries.size(), m.decided.value);
+    return fmt::format("\"first\":{},\"entries\":{},\"decided\":{}", m.first.value, m.entries.size(),
+                       m.decided.value);
   }
   std::string operator()(const Beat& m) const { return view(m.round, m.view); }
   std::string operator()(const BeatReply& m) const { return view(m.round, m.view); }
-  std::string operator()(const Confirm& m) const { return fmt::format("\"ballot\":{},\"round\":{}", b(m.ballot), m.round); }
-  std::string operator()(const ConfirmReply& m) const { return fmt::format("\"ballot\":{},\"round\":{}", b(m.ballot), m.round); }
-  std::string operator()(const ReadIndex& m) const { return fmt::format("\"boot\":{},\"seq\":{}", m.boot, m.seq); }
+  std::string operator()(const Confirm& m) const {
+    return fmt::format("\"ballot\":{},\"round\":{}", b(m.ballot), m.round);
+  }
+  std::string operator()(const ConfirmReply& m) const {
+    return fmt::format("\"ballot\":{},\"round\":{}", b(m.ballot), m.round);
+  }
+  std::string operator()(const ReadIndex& m) const {
+    return fmt::format("\"boot\":{},\"seq\":{}", m.boot, m.seq);
+  }
   std::string operator()(const ReadIndexReply& m) const {
     return fmt::format("\"boot\":{},\"seq\":{},\"ok\":{},\"index\":{}", m.boot, m.seq, m.ok, m.index.value);
   }
-  std::string operator()(const Fetch& m) const { return fmt::format("\"ballot\":{},\"items\":{}", b(m.ballot), m.items.size()); }
+  std::string operator()(const Fetch& m) const {
+    return fmt::format("\"ballot\":{},\"items\":{}", b(m.ballot), m.items.size());
+  }
   std::string operator()(const FetchReply& m) const {
     return fmt::format("\"ballot\":{},\"entries\":{}", b(m.ballot), m.entries.size());
   }
@@ -75,16 +90,24 @@ struct Fields {
   }
   std::string operator()(const TransferNow& m) const { return fmt::format("\"ballot\":{}", b(m.ballot)); }
   std::string operator()(const StopHint& m) const { return fmt::format("\"epoch\":{}", m.epoch); }
-  std::string operator()(const SnapshotOffer& m) const { return fmt::format("\"index\":{},\"size\":{}", m.index.value, m.size_bytes); }
-  std::string operator()(const SnapshotRequest& m) const { return fmt::format("\"index\":{},\"offset\":{}", m.index.value, m.offset); }
-  std::string operator()(const SnapshotChunk& m) const { return fmt::format("\"index\":{},\"offset\":{}", m.index.value, m.offset); }
+  std::string operator()(const SnapshotOffer& m) const {
+    return fmt::format("\"index\":{},\"size\":{}", m.index.value, m.size_bytes);
+  }
+  std::string operator()(const SnapshotRequest& m) const {
+    return fmt::format("\"index\":{},\"offset\":{}", m.index.value, m.offset);
+  }
+  std::string operator()(const SnapshotChunk& m) const {
+    return fmt::format("\"index\":{},\"offset\":{}", m.index.value, m.offset);
+  }
   static std::string view(uint64_t round, const BeatView& v) {
-    return fmt::format("\"round\":{},\"leader\":{},\"happy\":{},\"decided\":{},\"upto\":{}", round, b(v.leader), v.happy,
-                       v.decided.value, v.upto.value);
+    return fmt::format("\"round\":{},\"leader\":{},\"happy\":{},\"decided\":{},\"upto\":{}", round,
+                       b(v.leader), v.happy, v.decided.value, v.upto.value);
   }
 };
 
-uint64_t word(const Ballot& x) { return (static_cast<uint64_t>(x.round) << 8) ^ x.node.value ^ (static_cast<uint64_t>(x.epoch) << 48); }
+uint64_t word(const Ballot& x) {
+  return (static_cast<uint64_t>(x.round) << 8) ^ x.node.value ^ (static_cast<uint64_t>(x.epoch) << 48);
+}
 
 }  // namespace
 
@@ -107,7 +130,8 @@ uint64_t message_fingerprint(const Message& message) {
   } else if (const auto* promise = std::get_if<Promise>(&message)) {
     mix(word(promise->ballot));
     mix(promise->decided.value);
-    for (const PromiseRun& r : promise->runs) mix(word(r.ballot) ^ r.slots.first.value ^ (r.slots.end.value << 20));
+    for (const PromiseRun& r : promise->runs)
+      mix(word(r.ballot) ^ r.slots.first.value ^ (r.slots.end.value << 20));
   } else if (const auto* prepare = std::get_if<Prepare>(&message)) {
     mix(word(prepare->ballot));
     mix(prepare->first.value);

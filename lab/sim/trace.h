@@ -1,4 +1,5 @@
-// The story of a run: one JSON line per step when somebody listens, and always a hash, which is equal for equal runs.
+// The story of a run: one JSON line per step when somebody listens, and always a hash, which is equal for
+// equal runs.
 #pragma once
 
 #include <cstdint>

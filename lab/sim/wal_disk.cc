@@ -1,4 +1,5 @@
-// The real data directory - lock, superblock, log, snapshots - on a file system in memory that loses what was not synced.
+// The real data directory - lock, superblock, log, snapshots - on a file system in memory that loses what was
+// not synced.
 #include <algorithm>
 
 #include <fmt/format.h>
@@ -41,13 +42,15 @@ class WalDisk final : public Disk {
 
   void crash(CrashKind kind, std::span<const PersistedRecord> under_way, Random& random) override {
     if (!under_way.empty()) {
-      // Dies at one of the first mutating calls of the write; beyond the last it was complete, only nobody was told.
+      // Dies at one of the first mutating calls of the write; beyond the last it was complete, only nobody
+      // was told.
       files_.fail_after(random.between(1, 8));
       (void)dir_->wal().commit(under_way).ok();
     }
     snapshots_.reset();
     dir_.reset();
-    files_.crash(random.next(), kind == CrashKind::power ? storage::CrashMode::random : storage::CrashMode::keep_all);
+    files_.crash(random.next(),
+                 kind == CrashKind::power ? storage::CrashMode::random : storage::CrashMode::keep_all);
   }
 
   Result<RecoveredState> fork_and_lose_power() const override {
@@ -64,7 +67,8 @@ class WalDisk final : public Disk {
 
   Result<std::vector<Entry>> read(SlotRange slots, uint64_t bytes_max) override {
     Result<std::vector<Entry>> read = dir_->wal().read(slots, bytes_max);
-    if (read && read.value().empty()) return Error{ErrorCode::not_found, "the log does not hold this slot any more"};
+    if (read && read.value().empty())
+      return Error{ErrorCode::not_found, "the log does not hold this slot any more"};
     return read;
   }
   void truncate(Slot upto) override {
@@ -83,6 +87,8 @@ class WalDisk final : public Disk {
 
 }  // namespace
 
-std::unique_ptr<Disk> make_wal_disk(uint64_t segment_bytes) { return std::make_unique<WalDisk>(segment_bytes); }
+std::unique_ptr<Disk> make_wal_disk(uint64_t segment_bytes) {
+  return std::make_unique<WalDisk>(segment_bytes);
+}
 
 }  // namespace decree::lab

@@ -55,10 +55,12 @@ World::~World() = default;
 RunResult World::run() {
   RunResult result;
   result.seed = seed_;
-  if (trace_.wanted()) trace_.line(0, 0, "swarm", fmt::format("\"seed\":{},\"draw\":{}", seed_, json_string(describe(swarm_))));
+  if (trace_.wanted())
+    trace_.line(0, 0, "swarm", fmt::format("\"seed\":{},\"draw\":{}", seed_, json_string(describe(swarm_))));
   const CatchChecks catching;
   try {
-    for (uint32_t n = 1; n <= swarm_.members; ++n) schedule_start(n, static_cast<int64_t>(random_.below(300'000)));
+    for (uint32_t n = 1; n <= swarm_.members; ++n)
+      schedule_start(n, static_cast<int64_t>(random_.below(300'000)));
     start_clients();
     start_faults();
     Event phase;
@@ -71,7 +73,9 @@ RunResult World::run() {
   }
   for (const Operation& op : history_) {
     ++statistics_.operations;
-    (op.outcome == OpOutcome::ok ? statistics_.ok : op.outcome == OpOutcome::fail ? statistics_.failed : statistics_.unknown) += 1;
+    (op.outcome == OpOutcome::ok     ? statistics_.ok
+     : op.outcome == OpOutcome::fail ? statistics_.failed
+                                     : statistics_.unknown) += 1;
     if (options_.history != nullptr) *options_.history << encode_operation(op) << '\n';
   }
   trace_.fold(ghost_.fingerprint());
@@ -87,7 +91,8 @@ RunResult World::run() {
   result.statistics = statistics_;
   if (trace_.wanted() && breach_)
     trace_.line(queue_.now_us(), 0, "BROKEN",
-                fmt::format("\"invariant\":\"{}\",\"sentence\":{}", breach_.invariant, json_string(breach_.sentence)));
+                fmt::format("\"invariant\":\"{}\",\"sentence\":{}", breach_.invariant,
+                            json_string(breach_.sentence)));
   return result;
 }
 
@@ -96,12 +101,24 @@ void World::dispatch(const Event& event) {
   trace_.fold(static_cast<uint64_t>(event.at_us) * 64 + static_cast<uint64_t>(event.kind) * 8 + event.member);
   trace_.fold(event.a);
   switch (event.kind) {
-    case EventKind::client_next: client_next(static_cast<uint32_t>(event.a)); break;
-    case EventKind::client_late: client_late(static_cast<uint32_t>(event.a), event.b); break;
-    case EventKind::fault: on_fault(static_cast<FaultKind>(event.a)); break;
-    case EventKind::heal: on_heal(event.a); break;
-    case EventKind::phase: on_phase(); break;
-    default: member(event.member).handle(event); break;
+    case EventKind::client_next:
+      client_next(static_cast<uint32_t>(event.a));
+      break;
+    case EventKind::client_late:
+      client_late(static_cast<uint32_t>(event.a), event.b);
+      break;
+    case EventKind::fault:
+      on_fault(static_cast<FaultKind>(event.a));
+      break;
+    case EventKind::heal:
+      on_heal(event.a);
+      break;
+    case EventKind::phase:
+      on_phase();
+      break;
+    default:
+      member(event.member).handle(event);
+      break;
   }
   if (ghost_.breach() && !breach_) breach_ = ghost_.breach();
 }
@@ -122,8 +139,8 @@ void World::send(NodeId from, NodeId to, uint64_t boot, Message message) {
   if (connected) fate = network_.judge(from.value, to.value, is_beat, queue_.now_us());
   if (trace_.wanted())
     note(from.value, "send",
-         fmt::format("\"to\":{},\"boot\":{},\"copies\":{},\"message\":\"{}\",{}", to.value, boot, fate.copies, message_name(message),
-                     trace_fields(message)));
+         fmt::format("\"to\":{},\"boot\":{},\"copies\":{},\"message\":\"{}\",{}", to.value, boot, fate.copies,
+                     message_name(message), trace_fields(message)));
   Event e;
   e.kind = EventKind::deliver;
   e.member = static_cast<uint8_t>(to.value);

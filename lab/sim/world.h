@@ -1,7 +1,8 @@
-// One run: members, network, disks, clients and faults under one virtual clock, and the checkers that watch every step.
+// One run: members, network, disks, clients and faults under one virtual clock, and the checkers that watch
+// every step.
 //
-// Everything is drawn from the seed; nothing else enters. Two phases: first everything that can go wrong does, then all
-// faults stop, and the cluster must get going, answer everything that is pending, and agree.
+// Everything is drawn from the seed; nothing else enters. Two phases: first everything that can go wrong
+// does, then all faults stop, and the cluster must get going, answer everything that is pending, and agree.
 #pragma once
 
 #include <memory>
@@ -23,9 +24,10 @@ class SimMember;
 
 struct RunOptions {
   SwarmLimits limits;
-  std::ostream* trace = nullptr;     // JSON lines
-  std::ostream* history = nullptr;   // the clients' history, JSON lines
-  bool early_persisted = false;      // planted: the host tells the member that a write is durable when it has only begun
+  std::ostream* trace = nullptr;    // JSON lines
+  std::ostream* history = nullptr;  // the clients' history, JSON lines
+  bool early_persisted =
+      false;  // planted: the host tells the member that a write is durable when it has only begun
 };
 
 struct RunStatistics {
@@ -109,10 +111,10 @@ class World {
   struct Client {
     bool waiting = false;
     bool is_probe = false;
-    uint64_t serial = 0;      // of its present operation
+    uint64_t serial = 0;  // of its present operation
     uint64_t values = 0;
-    size_t operation = 0;     // in history_
-    uint32_t member = 1;      // asked now
+    size_t operation = 0;       // in history_
+    uint32_t member = 1;        // asked now
     int64_t last_mod[32] = {};  // last seen modification revision of a key, for compares
   };
   struct Fault {
@@ -149,7 +151,7 @@ class World {
   const uint64_t seed_;
   const RunOptions options_;
   const Swarm swarm_;
-  Random random_;         // of the world; clients, network and faults have their own
+  Random random_;  // of the world; clients, network and faults have their own
   Random client_random_;
   Random fault_random_;
   EventQueue queue_;
@@ -163,8 +165,9 @@ class World {
   std::vector<Client> clients_;
   History history_;
   std::unordered_map<RequestId, size_t, IdHash> requests_;  // to the operation; look-up only
-  std::vector<bool> connected_;  // (from, to)
-  // Which connection of a pair is the present one: the late end of an old one says nothing about its successor.
+  std::vector<bool> connected_;                             // (from, to)
+  // Which connection of a pair is the present one: the late end of an old one says nothing about its
+  // successor.
   std::vector<uint32_t> link_generation_;
   Slot acknowledged_;
   Breach breach_;

@@ -42,7 +42,8 @@ Node::Node(Host& host, Replica replica, StateMachine& machine, SnapshotStore& st
       term_(options_.term) {
   taker_ = std::make_unique<SnapshotTaker>(*this);
   transfer_ = std::make_unique<SnapshotTransfer>(*this);
-  if (options_.snapshot) taker_->on_snapshot(options_.snapshot->manifest.index, options_.snapshot->size_bytes);
+  if (options_.snapshot)
+    taker_->on_snapshot(options_.snapshot->manifest.index, options_.snapshot->size_bytes);
 }
 
 Node::~Node() = default;
@@ -53,19 +54,22 @@ void Node::on_message(NodeId from, Message message) {
   if (failure_) return;
   if (!accepts_from_peer(message)) return;
   if (const auto* offer = std::get_if<SnapshotOffer>(&message)) return transfer_->on_offer(from, *offer);
-  if (const auto* request = std::get_if<SnapshotRequest>(&message)) return transfer_->on_request(from, *request);
+  if (const auto* request = std::get_if<SnapshotRequest>(&message))
+    return transfer_->on_request(from, *request);
   if (const auto* chunk = std::get_if<SnapshotChunk>(&message)) return transfer_->on_chunk(from, *chunk);
   peers_bytes_ += message_weight_bytes(message);
   peers_.push_back(Received{from, std::move(message)});
 }
 
-// Peers' messages may be lost, so whatever would grow memory without bound is dropped: retransmission brings it back.
+// Peers' messages may be lost, so whatever would grow memory without bound is dropped: retransmission brings
+// it back.
 bool Node::accepts_from_peer(const Message& message) {
   if (peers_bytes_ > options_.peers_queued_bytes_max) {
     ++counters_.frames_dropped;
     return false;
   }
-  const bool adds_records = std::holds_alternative<Accept>(message) || std::holds_alternative<Chosen>(message);
+  const bool adds_records =
+      std::holds_alternative<Accept>(message) || std::holds_alternative<Chosen>(message);
   if (adds_records && unsent_bytes_ + inflight_bytes_ > options_.unsynced_bytes_max) {
     ++counters_.frames_dropped;
     return false;
@@ -97,7 +101,8 @@ void Node::on_disk_health(bool ok) {
   if (ok == disk_ok_) return;
   disk_ok_ = ok;
   note(ok ? Severity::info : Severity::error, ok ? "disk has space again" : "disk full",
-       ok ? "writes are taken again" : "new writes are refused and this member does not vote until space is freed; reads go on");
+       ok ? "writes are taken again"
+          : "new writes are refused and this member does not vote until space is freed; reads go on");
   first_.emplace_back(DiskHealth{ok});
 }
 
@@ -110,7 +115,8 @@ void Node::transfer_leadership(NodeId to) {
 
 uint64_t Node::propose(std::string command) {
   const uint64_t seq = next_seq_++;
-  const bool full = clients_.size() >= options_.clients_queued_max || clients_bytes_ >= options_.clients_queued_bytes_max ||
+  const bool full = clients_.size() >= options_.clients_queued_max ||
+                    clients_bytes_ >= options_.clients_queued_bytes_max ||
                     unsent_bytes_ + inflight_bytes_ >= options_.unsynced_bytes_max;
   if (full || failure_ || !disk_ok_) {
     ++counters_.refused;
@@ -140,15 +146,15 @@ uint64_t Node::read() {
 bool Node::turn() {
   if (failure_) return false;
   ++counters_.turns;
-  step_inputs();                   // Persisted, peers, ticks, clients
-  replica_.end_turn(effects_);     // one batch of everything proposed
-  send(effects_.send_now);         // promises nothing
-  persist(effects_.persist);       // asynchronous; completion is on_persisted()
-  send(effects_.released);         // what Persisted has made true
-  apply_decided();                 // decided and durable here: state machine, then replies
-  answer_reads();                  // reads whose slot is applied
-  answer_outcomes();               // definitely not, unknown
-  run_jobs(effects_.jobs);         // catch-up, snapshots, truncation
+  step_inputs();                // Persisted, peers, ticks, clients
+  replica_.end_turn(effects_);  // one batch of everything proposed
+  send(effects_.send_now);      // promises nothing
+  persist(effects_.persist);    // asynchronous; completion is on_persisted()
+  send(effects_.released);      // what Persisted has made true
+  apply_decided();              // decided and durable here: state machine, then replies
+  answer_reads();               // reads whose slot is applied
+  answer_outcomes();            // definitely not, unknown
+  run_jobs(effects_.jobs);      // catch-up, snapshots, truncation
   taker_->maybe_start(false);
   const bool sliced = taker_->slice();
   const bool restored = transfer_->slice();
@@ -158,8 +164,8 @@ bool Node::turn() {
 }
 
 bool Node::has_work() const {
-  return background_left_ || !first_.empty() || !peers_.empty() || !links_.empty() || tick_ || !clients_.empty() ||
-         !decided_.empty() || !refused_.empty();
+  return background_left_ || !first_.empty() || !peers_.empty() || !links_.empty() || tick_ ||
+         !clients_.empty() || !decided_.empty() || !refused_.empty();
 }
 
 void Node::step(const Input& input) {
@@ -172,8 +178,8 @@ void Node::step_inputs() {
   std::vector<Input> first;
   first.swap(first_);
   for (const Input& input : first) {
-    if (const auto* persisted = std::get_if<Persisted>(&input); persisted != nullptr && batch_in_flight_ &&
-                                                               persisted->upto >= batch_token_) {
+    if (const auto* persisted = std::get_if<Persisted>(&input);
+        persisted != nullptr && batch_in_flight_ && persisted->upto >= batch_token_) {
       batch_in_flight_ = false;
       inflight_bytes_ = 0;
     }
@@ -265,14 +271,18 @@ void Node::apply_decided() {
     Reply reply = machine_.apply(ApplyContext{decided.slot, decided.term, ours}, decided.entry.bytes());
     if (ours) sink_->on_applied(id.seq, std::move(reply));
   }
+  // The replica is ready when it has handed out what was acknowledged before its start; applying may take
+  // more turns.
+  if (!ready_ && decided_.empty()) ready_ = replica_.status().ready;
 }
 
 void Node::answer_reads() {
   for (const ReadReady& ready : effects_.reads) {
     // Nearly always at the end: read indexes grow.
-    const auto at = std::upper_bound(
-        reads_waiting_.begin(), reads_waiting_.end(), ready,
-        [](const ReadReady& a, const ReadReady& b) { return (a.ok ? a.index : Slot(0)) < (b.ok ? b.index : Slot(0)); });
+    const auto at = std::upper_bound(reads_waiting_.begin(), reads_waiting_.end(), ready,
+                                     [](const ReadReady& a, const ReadReady& b) {
+                                       return (a.ok ? a.index : Slot(0)) < (b.ok ? b.index : Slot(0));
+                                     });
     reads_waiting_.insert(at, ready);
   }
   effects_.reads.clear();
@@ -284,7 +294,8 @@ void Node::answer_reads() {
   }
   if (served == 0) return;
   // The sink may ask for the next read from inside; take ours out first.
-  const std::vector<ReadReady> ready(reads_waiting_.begin(), reads_waiting_.begin() + static_cast<ptrdiff_t>(served));
+  const std::vector<ReadReady> ready(reads_waiting_.begin(),
+                                     reads_waiting_.begin() + static_cast<ptrdiff_t>(served));
   reads_waiting_.erase(reads_waiting_.begin(), reads_waiting_.begin() + static_cast<ptrdiff_t>(served));
   if (sink_ == nullptr) return;
   for (const ReadReady& r : ready) sink_->on_read(r.seq, r.ok);
@@ -297,7 +308,8 @@ void Node::answer_outcomes() {
     for (const uint64_t seq : refused) sink_->on_outcome(seq, Outcome::definitely_not);
   for (const OutcomeNotice& notice : effects_.outcomes) {
     if (notice.id.node != options_.identity.node || notice.id.boot != options_.boot) continue;
-    if (sink_ != nullptr && notice.outcome != Outcome::chosen) sink_->on_outcome(notice.id.seq, notice.outcome);
+    if (sink_ != nullptr && notice.outcome != Outcome::chosen)
+      sink_->on_outcome(notice.id.seq, notice.outcome);
   }
   effects_.outcomes.clear();
 }
@@ -314,8 +326,8 @@ void Node::run_jobs(std::vector<Job>& jobs) {
         note(Severity::warn, "no leader", "");
       else
         note(Severity::info, changed->is_self ? "leading" : "following",
-             "leader=" + std::to_string(changed->ballot.node.value) + " round=" + std::to_string(changed->ballot.round) +
-                 " applied=" + std::to_string(applied_.value));
+             "leader=" + std::to_string(changed->ballot.node.value) + " round=" +
+                 std::to_string(changed->ballot.round) + " applied=" + std::to_string(applied_.value));
     }
   }
   jobs.clear();
@@ -332,8 +344,8 @@ void Node::send_log(const SendLogJob& job) {
       result.entries = std::move(read).value();
     else
       note(Severity::info, "log does not reach back far enough for a peer",
-           "peer=" + std::to_string(job.to.value) + " slot=" + std::to_string(job.slots.first.value) + " cause=\"" +
-               read.error().message + "\"");
+           "peer=" + std::to_string(job.to.value) + " slot=" + std::to_string(job.slots.first.value) +
+               " cause=\"" + read.error().message + "\"");
     first_.emplace_back(std::move(result));
     host_.wake();
   });
@@ -390,6 +402,7 @@ ConsensusStatus Node::status() const {
   ConsensusStatus status;
   status.replica = replica_.status();
   status.replica.applied = applied_;
+  status.replica.ready = ready_;
   status.replica.chain = chain_;
   status.identity = options_.identity;
   status.disk_full = !disk_ok_;

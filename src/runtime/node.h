@@ -1,7 +1,9 @@
-// One member: the replica, the state machine and what lies between them. Sans-IO: everything outside is the Host.
+// One member: the replica, the state machine and what lies between them. Sans-IO: everything outside is the
+// Host.
 //
-// Not thread-safe; everything is called from the loop's thread. The on_...() calls only queue; turn() works. The
-// server runs turn() after every wait of its loop, the simulator whenever wake() was called or turn() left work.
+// Not thread-safe; everything is called from the loop's thread. The on_...() calls only queue; turn() works.
+// The server runs turn() after every wait of its loop, the simulator whenever wake() was called or turn()
+// left work.
 #pragma once
 
 #include <deque>
@@ -34,9 +36,9 @@ struct NodeOptions {
 
   // Snapshot when BOTH are reached: so many slots since the last one ...
   uint64_t snapshot_count = 100000;
-  // ... and so many bytes of log, or half the size of the last snapshot where that is more. A memory-first store writes
-  // the whole state each time, so the cost of one snapshot has to be spread over a log of comparable size; with the
-  // half, writing snapshots never costs more than twice what the log itself costs.
+  // ... and so many bytes of log, or half the size of the last snapshot where that is more. A memory-first
+  // store writes the whole state each time, so the cost of one snapshot has to be spread over a log of
+  // comparable size; with the half, writing snapshots never costs more than twice what the log itself costs.
   uint64_t snapshot_log_bytes_min = 16u << 20;
 
   // Bounds of one turn (the Host's turn_spent() ends it earlier).
@@ -47,25 +49,26 @@ struct NodeOptions {
   uint32_t clients_queued_max = 20000;
   uint64_t clients_queued_bytes_max = 64u << 20;
   uint64_t peers_queued_bytes_max = 128u << 20;
-  // Records handed out and not yet durable; beyond, what would add more is refused. Bounds memory while a disk is full or hangs.
+  // Records handed out and not yet durable; beyond, what would add more is refused. Bounds memory while a
+  // disk is full or hangs.
   uint64_t unsynced_bytes_max = 128u << 20;
 
   uint32_t snapshot_slice_bytes = 256u << 10;
   uint32_t transfer_chunk_bytes = 512u << 10;
   uint32_t transfer_chunks_inflight = 2;
-  uint32_t transfer_retry_ticks = 100;   // no chunk for so long: ask again
-  uint32_t transfer_idle_ticks = 1000;   // nothing for so long: forget the transfer (either side)
-  uint64_t log_read_bytes = 4u << 20;    // payload in one catch-up read from disk
+  uint32_t transfer_retry_ticks = 100;  // no chunk for so long: ask again
+  uint32_t transfer_idle_ticks = 1000;  // nothing for so long: forget the transfer (either side)
+  uint64_t log_read_bytes = 4u << 20;   // payload in one catch-up read from disk
 };
 
 struct NodeCounters {
   uint64_t turns = 0;
   uint64_t inputs = 0;
   uint64_t proposals = 0;
-  uint64_t refused = 0;            // proposals refused here because a queue was full
+  uint64_t refused = 0;  // proposals refused here because a queue was full
   uint64_t applied_entries = 0;
-  uint64_t batches = 0;            // handed to Host::commit
-  uint64_t frames_dropped = 0;     // peers' messages dropped: digest mismatch or full queues
+  uint64_t batches = 0;         // handed to Host::commit
+  uint64_t frames_dropped = 0;  // peers' messages dropped: digest mismatch or full queues
   uint64_t digest_mismatches = 0;
   uint64_t snapshots_taken = 0;
   uint64_t snapshots_sent = 0;
@@ -74,7 +77,8 @@ struct NodeCounters {
 
 class Node : public Consensus {
  public:
-  // All references must outlive the Node. `store` is only touched inside Host::run works. `observer` may be null.
+  // All references must outlive the Node. `store` is only touched inside Host::run works. `observer` may be
+  // null.
   Node(Host& host, Replica replica, StateMachine& machine, SnapshotStore& store, NodeOptions options,
        NodeObserver* observer = nullptr);
   ~Node() override;
@@ -141,14 +145,15 @@ class Node : public Consensus {
   ConsensusSink* sink_ = nullptr;
 
   // Queued inputs, by the order in which a turn takes them.
-  std::vector<Input> first_;      // Persisted, disk health, snapshot results, log reads: bounded by what is in flight
+  std::vector<Input>
+      first_;  // Persisted, disk health, snapshot results, log reads: bounded by what is in flight
   std::deque<Received> peers_;
   std::vector<PeerLink> links_;
   std::optional<Tick> tick_;
-  std::deque<Input> clients_;     // Propose, Read, TransferLeadership, Retire
+  std::deque<Input> clients_;  // Propose, Read, TransferLeadership, Retire
   uint64_t peers_bytes_ = 0;
-  uint64_t peers_taken_ = 0;      // messages stepped since the start
-  uint64_t tick_after_ = 0;       // tick_ is judged once peers_taken_ got here: what waited before it was read
+  uint64_t peers_taken_ = 0;  // messages stepped since the start
+  uint64_t tick_after_ = 0;   // tick_ is judged once peers_taken_ got here: what waited before it was read
   uint64_t clients_bytes_ = 0;
 
   Effects effects_;
@@ -159,16 +164,17 @@ class Node : public Consensus {
   LogToken batch_token_;
 
   std::deque<DecidedEntry> decided_;  // handed out, not yet applied
+  bool ready_ = false;                // the replica is, and what that rests on is applied
   Slot applied_;
   Digest128 chain_;
   uint64_t term_ = 0;
 
-  std::vector<ReadReady> reads_waiting_;   // index not applied yet; sorted by index, then arrival
-  std::vector<uint64_t> refused_;          // proposals refused by propose(), told in the next turn
+  std::vector<ReadReady> reads_waiting_;  // index not applied yet; sorted by index, then arrival
+  std::vector<uint64_t> refused_;         // proposals refused by propose(), told in the next turn
   std::vector<OutcomeNotice> outcomes_;
 
   std::map<NodeId, bool> links_up_;
-  std::map<NodeId, bool> log_reads_;       // one catch-up read in flight per peer
+  std::map<NodeId, bool> log_reads_;  // one catch-up read in flight per peer
   Tick now_;
   bool disk_ok_ = true;
   uint64_t next_seq_ = 1;

@@ -26,14 +26,16 @@ void expect_both(const std::string& text, Judgement whole, Judgement keys) {
 }
 
 const char* kPut1 =
-    R"({"client":1,"member":1,"invoke":10,"return":20,"op":"put","key":"a","value":"x","outcome":"ok","revision":2})" "\n";
+    R"({"client":1,"member":1,"invoke":10,"return":20,"op":"put","key":"a","value":"x","outcome":"ok","revision":2})"
+    "\n";
 const char* kPut2 =
-    R"({"client":1,"member":1,"invoke":30,"return":40,"op":"put","key":"a","value":"y","outcome":"ok","revision":3})" "\n";
+    R"({"client":1,"member":1,"invoke":30,"return":40,"op":"put","key":"a","value":"y","outcome":"ok","revision":3})"
+    "\n";
 
 std::string get(int from, int to, int revision, const std::string& kvs, const std::string& more = "") {
   return R"({"client":2,"member":2,"invoke":)" + std::to_string(from) + R"(,"return":)" + std::to_string(to) +
-         R"(,"op":"range","key":"a","outcome":"ok","revision":)" + std::to_string(revision) + more + R"(,"count":)" +
-         (kvs.empty() ? "0" : "1") + R"(,"kvs":[)" + kvs + "]}\n";
+         R"(,"op":"range","key":"a","outcome":"ok","revision":)" + std::to_string(revision) + more +
+         R"(,"count":)" + (kvs.empty() ? "0" : "1") + R"(,"kvs":[)" + kvs + "]}\n";
 }
 const char* kX = R"({"key":"a","value":"x","create":2,"mod":2,"version":1})";
 const char* kY = R"({"key":"a","value":"y","create":2,"mod":3,"version":2})";
@@ -49,10 +51,12 @@ TEST(HistoryCheck, FindsAStaleRead) {
   expect_both(std::string(kPut1) + kPut2 + get(50, 60, 2, kX), Judgement::bad, Judgement::bad);
 }
 TEST(HistoryCheck, AllowsAStaleSerializableReadOfAnotherMember) {
-  expect_both(std::string(kPut1) + kPut2 + get(50, 60, 2, kX, R"(,"serializable":true)"), Judgement::good, Judgement::good);
+  expect_both(std::string(kPut1) + kPut2 + get(50, 60, 2, kX, R"(,"serializable":true)"), Judgement::good,
+              Judgement::good);
 }
 TEST(HistoryCheck, FindsASerializableReadOfSomethingThatNeverWas) {
-  expect_both(std::string(kPut1) + kPut2 + get(50, 60, 2, kY, R"(,"serializable":true)"), Judgement::bad, Judgement::good);
+  expect_both(std::string(kPut1) + kPut2 + get(50, 60, 2, kY, R"(,"serializable":true)"), Judgement::bad,
+              Judgement::good);
 }
 TEST(HistoryCheck, FindsALostAcknowledgedWrite) {
   expect_both(std::string(kPut1) + get(50, 60, 1, ""), Judgement::bad, Judgement::bad);
@@ -79,7 +83,9 @@ TEST(HistoryCheck, FindsAMemberWhoseRevisionGoesBack) {
 
 std::string lost(const std::string& key, const std::string& value, int from) {
   return R"({"client":3,"member":1,"invoke":)" + std::to_string(from) + R"(,"op":"put","key":")" + key +
-         R"(","value":")" + value + R"(","outcome":"unknown"})" "\n";
+         R"(","value":")" + value +
+         R"(","outcome":"unknown"})"
+         "\n";
 }
 TEST(HistoryCheck, PlacesAnUnknownWriteWhereItWasSeen) {
   expect_both(kPut1 + lost("a", "y", 25) + get(50, 60, 3, kY), Judgement::good, Judgement::good);
@@ -100,7 +106,8 @@ TEST(HistoryCheck, RefusesAnUnknownWriteSeenBeforeItBegan) {
 TEST(HistoryCheck, ChoosesAmongUnknownWritesByTheVersionsSeenLater) {
   // Revision 3 was taken by nobody who knows; b's write would leave a at version 2, a's makes it 3.
   const std::string put4 =
-      R"({"client":1,"member":1,"invoke":50,"return":60,"op":"put","key":"a","value":"z","outcome":"ok","revision":4})" "\n";
+      R"({"client":1,"member":1,"invoke":50,"return":60,"op":"put","key":"a","value":"z","outcome":"ok","revision":4})"
+      "\n";
   const char* v3 = R"({"key":"a","value":"z","create":2,"mod":4,"version":3})";
   const char* v2 = R"({"key":"a","value":"z","create":2,"mod":4,"version":2})";
   const std::string lost_two = lost("b", "q", 11) + lost("a", "p", 12);
@@ -110,17 +117,20 @@ TEST(HistoryCheck, ChoosesAmongUnknownWritesByTheVersionsSeenLater) {
 TEST(HistoryCheck, FindsATransactionThatShouldNotHaveSucceeded) {
   const std::string cas =
       R"({"client":2,"member":1,"invoke":50,"return":60,"op":"txn","compare":[{"key":"a","target":"value","is":"=","value":"x"}],)"
-      R"("then":[{"op":"put","key":"a","value":"w"}],"else":[],"outcome":"ok","succeeded":true,"results":[{}],"revision":4})" "\n";
+      R"("then":[{"op":"put","key":"a","value":"w"}],"else":[],"outcome":"ok","succeeded":true,"results":[{}],"revision":4})"
+      "\n";
   expect_both(std::string(kPut1) + kPut2 + cas, Judgement::bad, Judgement::bad);
 }
 TEST(HistoryCheck, FindsATornRangeOverTwoKeys) {
   // Both keys change in one transaction; the range saw only one of the changes. No single key is wrong.
   const std::string txn =
       R"({"client":1,"member":1,"invoke":10,"return":20,"op":"txn","compare":[],"then":[{"op":"put","key":"a","value":"1"},)"
-      R"({"op":"put","key":"b","value":"1"}],"else":[],"outcome":"ok","succeeded":true,"results":[{},{}],"revision":2})" "\n";
+      R"({"op":"put","key":"b","value":"1"}],"else":[],"outcome":"ok","succeeded":true,"results":[{},{}],"revision":2})"
+      "\n";
   const std::string range =
       R"({"client":2,"member":1,"invoke":15,"return":19,"op":"range","key":"a","range_end":"c","outcome":"ok","revision":2,)"
-      R"("count":1,"kvs":[{"key":"a","value":"1","create":2,"mod":2,"version":1}]})" "\n";
+      R"("count":1,"kvs":[{"key":"a","value":"1","create":2,"mod":2,"version":1}]})"
+      "\n";
   expect_both(txn + range, Judgement::bad, Judgement::good);
 }
 TEST(HistoryCheck, SaysWhichLineIsNotAHistory) {

@@ -474,7 +474,7 @@ def parse_arguments():
     p.add_argument("--json", default=os.path.join(ROOT, "build", "bench.json"), help="where the samples and ratios go")
     p.add_argument("--port-base", type=int, default=22100)
     p.add_argument("--keep", action="store_true", help="keep data and logs")
-    p.add_argument("--etcd", default="etcd", help="etcd's binary")
+    p.add_argument("--etcd", default=os.environ.get("DECREE_ETCD") or "etcd", help="etcd's binary (environment: DECREE_ETCD)")
     p.add_argument("--decreed", default=os.path.join(ROOT, "build", "release", "decreed"))
     p.add_argument("--decree", default=os.path.join(ROOT, "build", "release", "decree"), help="the generator")
     a = p.parse_args()

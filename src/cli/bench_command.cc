@@ -54,9 +54,11 @@ LoadOptions load_options(const Context& context, const BenchFlags& flags) {
   options.random_keys = flags.order == "random";
   options.read_share = flags.read_percent / 100.0;
   if (options.duration.count() == 0) throw UsageError{"--duration must be more than nothing"};
-  if (!client::LoadRequests::fits(options.key_prefix, options.key_bytes, std::max(options.keys, options.prefill))) {
-    throw UsageError{fmt::format("--key-size {} has no room for the prefix \"{}\" and the number of {} keys", options.key_bytes,
-                                 printable(options.key_prefix), std::max(options.keys, options.prefill))};
+  if (!client::LoadRequests::fits(options.key_prefix, options.key_bytes,
+                                  std::max(options.keys, options.prefill))) {
+    throw UsageError{fmt::format("--key-size {} has no room for the prefix \"{}\" and the number of {} keys",
+                                 options.key_bytes, printable(options.key_prefix),
+                                 std::max(options.keys, options.prefill))};
   }
   return options;
 }
@@ -71,7 +73,8 @@ Result<std::vector<net::HostPort>> leader_only(const Context& context, std::vect
       return std::vector<net::HostPort>{endpoints[i]};
     }
   }
-  return Error{ErrorCode::unavailable, "no endpoint says that it leads; name all members in --endpoints or use --target all"};
+  return Error{ErrorCode::unavailable,
+               "no endpoint says that it leads; name all members in --endpoints or use --target all"};
 }
 
 void show_progress(const Context& context, const client::LoadProgress& p) {
@@ -107,27 +110,49 @@ int do_bench(const Context& context, const BenchFlags& flags) {
 
 void add_load_flags(CLI::App& command, BenchFlags& flags) {
   LoadOptions& o = flags.options;
-  command.add_option("--clients", flags.clients, "closed loop: requests under way (64); open loop: the most that may be (10000)")
+  command
+      .add_option("--clients", flags.clients,
+                  "closed loop: requests under way (64); open loop: the most that may be (10000)")
       ->check(whole_number(1, 1'000'000));
-  command.add_option("--connections", flags.connections, "spread over the endpoints (at most 10, at least one each)")
+  command
+      .add_option("--connections", flags.connections,
+                  "spread over the endpoints (at most 10, at least one each)")
       ->check(whole_number(1, 20'000));
-  command.add_option("--rate", o.rate_per_second, "open loop: begin so many requests a second, whatever the answers do; latency counts from the planned moment")
+  command
+      .add_option("--rate", o.rate_per_second,
+                  "open loop: begin so many requests a second, whatever the answers do; latency counts from "
+                  "the planned moment")
       ->check(CLI::PositiveNumber);
   command.add_option("--duration", flags.duration, "how long to measure")->default_str("10s");
   command.add_option("--warmup", flags.warmup, "load before the measuring begins")->default_str("1s");
-  command.add_option("--total", o.total, "end after so many successes, or after --duration")->check(whole_number(0));
+  command.add_option("--total", o.total, "end after so many successes, or after --duration")
+      ->check(whole_number(0));
   command.add_option("--prefill", o.prefill, "first put the keys 0..N-1")->check(whole_number(0));
   command.add_option("--keys", o.keys, "different keys")->check(whole_number(1))->default_str("10000");
-  command.add_option("--order", flags.order, "of keys: random or sequential")->check(CLI::IsMember({"random", "sequential"}))->default_str("random");
+  command.add_option("--order", flags.order, "of keys: random or sequential")
+      ->check(CLI::IsMember({"random", "sequential"}))
+      ->default_str("random");
   command.add_option("--seed", o.seed, "of random keys and values")->default_str("1");
   command.add_option("--key-prefix", o.key_prefix, "beginning of every key")->default_str("bench/");
-  command.add_option("--key-size", o.key_bytes, "bytes, prefix included")->check(whole_number(1, 4096))->default_str("21");
-  command.add_option("--value-size", o.value_bytes, "bytes")->check(whole_number(0, 1 << 20))->default_str("256");
-  command.add_option("--target", flags.target, "all: spread over --endpoints; leader: only the one that leads at the start")
-      ->check(CLI::IsMember({"all", "leader"}))->default_str("all");
-  command.add_option("--request-timeout", flags.request_timeout, "then a request counts as failed")->default_str("10s");
-  command.add_option("--connect-timeout", flags.connect_timeout, "how long to wait for a first connection")->default_str("5s");
-  command.add_option("--pids", o.pids, "process ids of the servers: reports their CPU per request and their memory")->delimiter(',');
+  command.add_option("--key-size", o.key_bytes, "bytes, prefix included")
+      ->check(whole_number(1, 4096))
+      ->default_str("21");
+  command.add_option("--value-size", o.value_bytes, "bytes")
+      ->check(whole_number(0, 1 << 20))
+      ->default_str("256");
+  command
+      .add_option("--target", flags.target,
+                  "all: spread over --endpoints; leader: only the one that leads at the start")
+      ->check(CLI::IsMember({"all", "leader"}))
+      ->default_str("all");
+  command.add_option("--request-timeout", flags.request_timeout, "then a request counts as failed")
+      ->default_str("10s");
+  command.add_option("--connect-timeout", flags.connect_timeout, "how long to wait for a first connection")
+      ->default_str("5s");
+  command
+      .add_option("--pids", o.pids,
+                  "process ids of the servers: reports their CPU per request and their memory")
+      ->delimiter(',');
 }
 
 void add_load(CLI::App& bench, Context& context, const char* name, const char* what) {
@@ -139,10 +164,13 @@ void add_load(CLI::App& bench, Context& context, const char* name, const char* w
   flags->options.mixed = kind == "mixed";
   add_load_flags(*command, *flags);
   if (kind == "range" || kind == "mixed") {
-    command->add_flag("--serializable", flags->options.serializable, "reads from the member asked, without asking the others");
+    command->add_flag("--serializable", flags->options.serializable,
+                      "reads from the member asked, without asking the others");
   }
   if (kind == "mixed") {
-    command->add_option("--read-percent", flags->read_percent, "share of reads")->check(whole_number(0, 100))->default_str("90");
+    command->add_option("--read-percent", flags->read_percent, "share of reads")
+        ->check(whole_number(0, 100))
+        ->default_str("90");
   }
   command->footer(fmt::format(
       "Examples:\n"
@@ -150,13 +178,15 @@ void add_load(CLI::App& bench, Context& context, const char* name, const char* w
       "  decree bench {0} --rate 5000 --endpoints 127.0.0.1:2379,127.0.0.1:22379,127.0.0.1:32379\n"
       "  decree bench {0} --prefill 10000 --clients 64 -w json --pids $(pgrep -d, decreed)",
       name));
-  command->callback([&context, flags] { context.action = [&context, flags] { return do_bench(context, *flags); }; });
+  command->callback(
+      [&context, flags] { context.action = [&context, flags] { return do_bench(context, *flags); }; });
 }
 
 }  // namespace
 
 void add_bench_command(CLI::App& program, Context& context) {
-  CLI::App* bench = program.add_subcommand("bench", "Generate load and measure it (any server of the etcd v3 API)");
+  CLI::App* bench =
+      program.add_subcommand("bench", "Generate load and measure it (any server of the etcd v3 API)");
   bench->require_subcommand(1);
   add_load(*bench, context, "put", "Puts");
   add_load(*bench, context, "range", "Reads of single keys, linearizable unless --serializable");

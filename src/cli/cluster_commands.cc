@@ -40,7 +40,9 @@ void add_compact(CLI::App& program, Context& context) {
   CLI::App* command = program.add_subcommand("compact", "Forget the history before a revision");
   auto revision = std::make_shared<int64_t>(0);
   auto physical = std::make_shared<bool>(false);
-  command->add_option("REVISION", *revision, "the oldest revision that stays readable")->required()->check(whole_number(1));
+  command->add_option("REVISION", *revision, "the oldest revision that stays readable")
+      ->required()
+      ->check(whole_number(1));
   command->add_flag("--physical", *physical, "wait until the space is free");
   command->footer(
       "Examples:\n"
@@ -55,10 +57,12 @@ void add_compact(CLI::App& program, Context& context) {
 
 using StatusAnswers = std::vector<client::Answer<etcdserverpb::StatusResponse>>;
 
-void write_status_json(const Context& context, const client::EtcdClient& client, const StatusAnswers& answers) {
+void write_status_json(const Context& context, const client::EtcdClient& client,
+                       const StatusAnswers& answers) {
   for (size_t i = 0; i < answers.size(); ++i) {
     if (!answers[i].ok()) continue;
-    context.out << fmt::format("{{\"endpoint\":\"{}\",\"status\":{}}}\n", client.endpoint_name(i), json_of(answers[i].value));
+    context.out << fmt::format("{{\"endpoint\":\"{}\",\"status\":{}}}\n", client.endpoint_name(i),
+                               json_of(answers[i].value));
   }
 }
 
@@ -76,9 +80,9 @@ int do_status(const Context& context) {
     const etcdserverpb::StatusResponse& s = answers[i].value;
     const bool leads = s.leader() != 0 && s.leader() == s.header().member_id();
     const std::string role = s.leader() == 0 ? "none" : leads ? "yes" : s.islearner() ? "learner" : "no";
-    rows.push_back({client.endpoint_name(i), hex(s.header().member_id()), printable(s.version()), human_bytes(s.dbsize()), role,
-                    std::to_string(s.raftterm()), std::to_string(s.raftindex()), std::to_string(s.raftappliedindex()),
-                    joined(s.errors())});
+    rows.push_back({client.endpoint_name(i), hex(s.header().member_id()), printable(s.version()),
+                    human_bytes(s.dbsize()), role, std::to_string(s.raftterm()),
+                    std::to_string(s.raftindex()), std::to_string(s.raftappliedindex()), joined(s.errors())});
   }
   if (context.json()) {
     write_status_json(context, client, answers);
@@ -111,8 +115,9 @@ int do_members(const Context& context) {
   }
   std::vector<std::vector<std::string>> rows = {{"ID", "NAME", "PEER URLS", "CLIENT URLS", "ROLE"}};
   for (const etcdserverpb::Member& member : answer.value.members()) {
-    rows.push_back({hex(member.id()), member.name().empty() ? "(not started)" : printable(member.name()), joined(member.peerurls()),
-                    joined(member.clienturls()), member.islearner() ? "learner" : "voter"});
+    rows.push_back({hex(member.id()), member.name().empty() ? "(not started)" : printable(member.name()),
+                    joined(member.peerurls()), joined(member.clienturls()),
+                    member.islearner() ? "learner" : "voter"});
   }
   context.out << table(rows);
   return exit_ok;
@@ -129,9 +134,11 @@ void add_members(CLI::App& program, Context& context) {
 
 // ---- alarm ------------------------------------------------------------------------------------
 
-void write_alarms(const Context& context, const etcdserverpb::AlarmResponse& response, std::string_view what) {
+void write_alarms(const Context& context, const etcdserverpb::AlarmResponse& response,
+                  std::string_view what) {
   for (const etcdserverpb::AlarmMember& alarm : response.alarms()) {
-    context.out << fmt::format("{}member {}: {}\n", what, hex(alarm.memberid()), etcdserverpb::AlarmType_Name(alarm.alarm()));
+    context.out << fmt::format("{}member {}: {}\n", what, hex(alarm.memberid()),
+                               etcdserverpb::AlarmType_Name(alarm.alarm()));
   }
 }
 
@@ -176,7 +183,8 @@ int do_alarm_disarm(const Context& context) {
 }
 
 void add_alarm(CLI::App& program, Context& context) {
-  CLI::App* command = program.add_subcommand("alarm", "Show or end alarms (NOSPACE: the quota is used up; CORRUPT: data differ)");
+  CLI::App* command = program.add_subcommand(
+      "alarm", "Show or end alarms (NOSPACE: the quota is used up; CORRUPT: data differ)");
   command->require_subcommand(1);
   CLI::App* list = command->add_subcommand("list", "Show the alarms");
   list->footer("Examples:\n  decree alarm list");
@@ -200,8 +208,8 @@ int do_version(const Context& context) {
     bool first = true;
     for (size_t i = 0; i < answers.size(); ++i) {
       if (!answers[i].ok()) continue;
-      context.out << fmt::format("{}{{\"endpoint\":\"{}\",\"version\":\"{}\"}}", first ? "" : ",", client.endpoint_name(i),
-                                 printable(answers[i].value.version()));
+      context.out << fmt::format("{}{{\"endpoint\":\"{}\",\"version\":\"{}\"}}", first ? "" : ",",
+                                 client.endpoint_name(i), printable(answers[i].value.version()));
       first = false;
     }
     context.out << "]}\n";
@@ -210,7 +218,9 @@ int do_version(const Context& context) {
   context.out << "decree " << program_version << '\n';
   for (size_t i = 0; i < answers.size(); ++i) {
     context.out << client.endpoint_name(i) << ": "
-                << (answers[i].ok() ? "etcd API " + printable(answers[i].value.version()) : std::string("no answer")) << '\n';
+                << (answers[i].ok() ? "etcd API " + printable(answers[i].value.version())
+                                    : std::string("no answer"))
+                << '\n';
   }
   return exit_ok;
 }

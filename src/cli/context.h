@@ -26,7 +26,8 @@ std::string json_of(const google::protobuf::Message& message);
 
 enum class Format : uint8_t { simple, json };
 
-// A wrong use that the flag parser cannot see. Thrown inside a command, caught by run(); ends with exit_usage.
+// A wrong use that the flag parser cannot see. Thrown inside a command, caught by run(); ends with
+// exit_usage.
 struct UsageError {
   std::string sentence;
 };
@@ -65,6 +66,7 @@ void add_cluster_commands(CLI::App& program, Context& context);
 void add_bench_command(CLI::App& program, Context& context);
 
 // Parts of an answer in simple form; get and txn share them.
-void write_pairs(const Context& context, const etcdserverpb::RangeResponse& response, bool keys_only, bool detail);
+void write_pairs(const Context& context, const etcdserverpb::RangeResponse& response, bool keys_only,
+                 bool detail);
 
 }  // namespace decree::cli

@@ -5,8 +5,9 @@ namespace decree::cli {
 
 enum ExitCode : int {
   exit_ok = 0,
-  exit_negative = 1,     // served, and the answer is no: key not found, nothing deleted, condition of a txn false
-  exit_usage = 2,        // wrong flags, arguments, addresses
+  exit_negative =
+      1,           // served, and the answer is no: key not found, nothing deleted, condition of a txn false
+  exit_usage = 2,  // wrong flags, arguments, addresses
   exit_unavailable = 3,  // nobody could serve it, and it is certain that nothing was changed
   exit_unknown = 4,      // a change was sent and no answer came: it may or may not have been done
   exit_refused = 5,      // the server refused it: compacted revision, quota, rights, ...

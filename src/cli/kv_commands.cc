@@ -26,7 +26,8 @@ struct KeyRange {
     if ((prefix && from_key) || ((prefix || from_key) && !range_end.empty())) {
       throw UsageError{"only one of RANGE_END, --prefix and --from-key can be given"};
     }
-    if (key.empty() && single()) throw UsageError{"the key must not be empty (\"\" with --prefix means every key)"};
+    if (key.empty() && single())
+      throw UsageError{"the key must not be empty (\"\" with --prefix means every key)"};
     request.set_key(key.empty() ? std::string(1, '\0') : key);
     if (prefix) request.set_range_end(prefix_end(key));
     if (from_key) request.set_range_end(std::string(1, '\0'));
@@ -92,8 +93,9 @@ int do_get(const Context& context, const GetFlags& flags) {
   }
   if (flags.count_only || response.kvs_size() != 0) return exit_ok;
   if (!context.json()) {
-    context.err << (flags.range.single() ? fmt::format("decree: get: no key \"{}\"\n", printable(flags.range.key))
-                                         : std::string("decree: get: no key in that range\n"));
+    context.err << (flags.range.single()
+                        ? fmt::format("decree: get: no key \"{}\"\n", printable(flags.range.key))
+                        : std::string("decree: get: no key in that range\n"));
   }
   return exit_negative;
 }
@@ -106,10 +108,12 @@ void add_get(CLI::App& program, Context& context) {
   command->add_option("--limit", flags->limit, "at most so many keys")->check(whole_number(0));
   command->add_option("--sort-by", flags->sort_by, "key, version, create, mod or value")
       ->check(CLI::IsMember({"key", "version", "create", "mod", "value"}));
-  command->add_option("--order", flags->order, "ascend or descend")->check(CLI::IsMember({"ascend", "descend"}));
+  command->add_option("--order", flags->order, "ascend or descend")
+      ->check(CLI::IsMember({"ascend", "descend"}));
   command->add_flag("--keys-only", flags->keys_only, "no values");
   command->add_flag("--count-only", flags->count_only, "only how many keys there are");
-  command->add_flag("--serializable", flags->serializable, "from the member asked, without asking the others: faster, may be stale");
+  command->add_flag("--serializable", flags->serializable,
+                    "from the member asked, without asking the others: faster, may be stale");
   command->add_flag("-l,--long", flags->detail, "with create and mod revision, version and lease");
   command->footer(
       "One key: its value (exact bytes, except on a terminal). A range: lines of KEY<TAB>VALUE, where\n"
@@ -123,7 +127,8 @@ void add_get(CLI::App& program, Context& context) {
       "  decree get greeting --rev 42           # as it was\n"
       "  decree get config/ --prefix --sort-by mod --order descend --limit 1 -l\n"
       "  decree get greeting -w json");
-  command->callback([&context, flags] { context.action = [&context, flags] { return do_get(context, *flags); }; });
+  command->callback(
+      [&context, flags] { context.action = [&context, flags] { return do_get(context, *flags); }; });
 }
 
 // ---- put --------------------------------------------------------------------------------------
@@ -156,7 +161,8 @@ int do_put(const Context& context, const PutFlags& flags) {
     request.set_value(flags.value);
   } else {
     context.endpoints();  // wrong flags are told BEFORE a person types the value
-    if (context.in_is_terminal) context.err << "decree: put: reading the value from the terminal, end with Ctrl-D\n";
+    if (context.in_is_terminal)
+      context.err << "decree: put: reading the value from the terminal, end with Ctrl-D\n";
     request.set_value(context.read_stdin());
   }
   const auto answer = context.connect().put(request);
@@ -166,7 +172,8 @@ int do_put(const Context& context, const PutFlags& flags) {
     return exit_ok;
   }
   context.out << "ok, revision " << answer.value.header().revision() << '\n';
-  if (flags.previous && answer.value.has_prev_kv()) context.out << "before: " << printable(answer.value.prev_kv().value()) << '\n';
+  if (flags.previous && answer.value.has_prev_kv())
+    context.out << "before: " << printable(answer.value.prev_kv().value()) << '\n';
   return exit_ok;
 }
 
@@ -174,7 +181,8 @@ void add_put(CLI::App& program, Context& context) {
   CLI::App* command = program.add_subcommand("put", "Write a key");
   auto flags = std::make_shared<PutFlags>();
   command->add_option("KEY", flags->key, "the key")->required();
-  CLI::Option* value = command->add_option("VALUE", flags->value, "the value; left out or - : from standard input, to its end");
+  CLI::Option* value = command->add_option("VALUE", flags->value,
+                                           "the value; left out or - : from standard input, to its end");
   command->add_option("--lease", flags->lease, "attach the key to this lease (hexadecimal id)");
   command->add_flag("--prev", flags->previous, "also show the value before");
   command->add_flag("--ignore-value", flags->ignore_value, "keep the value, change only the lease");
@@ -227,17 +235,20 @@ void add_del(CLI::App& program, Context& context) {
       "  decree del greeting\n"
       "  decree del config/ --prefix\n"
       "  decree del a d --prev                  # a <= key < d");
-  command->callback([&context, flags] { context.action = [&context, flags] { return do_del(context, *flags); }; });
+  command->callback(
+      [&context, flags] { context.action = [&context, flags] { return do_del(context, *flags); }; });
 }
 
 }  // namespace
 
-void write_pairs(const Context& context, const etcdserverpb::RangeResponse& response, bool keys_only, bool detail) {
+void write_pairs(const Context& context, const etcdserverpb::RangeResponse& response, bool keys_only,
+                 bool detail) {
   for (const mvccpb::KeyValue& kv : response.kvs()) {
     context.out << printable(kv.key());
     if (!keys_only) context.out << '\t' << printable(kv.value());
     if (detail) {
-      context.out << fmt::format("\tcreated {} modified {} version {}", kv.create_revision(), kv.mod_revision(), kv.version());
+      context.out << fmt::format("\tcreated {} modified {} version {}", kv.create_revision(),
+                                 kv.mod_revision(), kv.version());
       if (kv.lease() != 0) context.out << " lease " << hex(static_cast<uint64_t>(kv.lease()));
     }
     context.out << '\n';

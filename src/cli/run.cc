@@ -43,12 +43,17 @@ std::string default_endpoints() {
 }
 
 void add_global_flags(CLI::App& app, Context& context) {
-  app.add_option("--endpoints", context.endpoints_text, "host:port of members, separated by commas (environment: DECREE_ENDPOINTS, ETCDCTL_ENDPOINTS)")
+  app.add_option(
+         "--endpoints", context.endpoints_text,
+         "host:port of members, separated by commas (environment: DECREE_ENDPOINTS, ETCDCTL_ENDPOINTS)")
       ->default_str(context.endpoints_text);
-  app.add_option("--timeout", context.timeout_text, "time for the whole command, as in 500ms, 5s, 2m")->default_str("5s");
+  app.add_option("--timeout", context.timeout_text, "time for the whole command, as in 500ms, 5s, 2m")
+      ->default_str("5s");
   app.add_option_function<std::string>(
          "-w,--write-out",
-         [&context](const std::string& name) { context.format = name == "json" ? Format::json : Format::simple; },
+         [&context](const std::string& name) {
+           context.format = name == "json" ? Format::json : Format::simple;
+         },
          "simple or json")
       ->check(CLI::IsMember({"simple", "json"}));
   app.set_version_flag("--version", fmt::format("decree {}", program_version));
@@ -83,7 +88,8 @@ int parse_and_act(CLI::App& app, Context& context, std::vector<std::string> argu
       chosen = chosen->get_subcommands().front();
     }
     context.out << chosen->help(before);
-    if (chosen != &app) context.out << "\nFor every command: --endpoints, --timeout, -w json; see `decree --help`.\n";
+    if (chosen != &app)
+      context.out << "\nFor every command: --endpoints, --timeout, -w json; see `decree --help`.\n";
     return exit_ok;
   } catch (const CLI::CallForVersion& e) {
     context.out << e.what() << '\n';
@@ -91,7 +97,8 @@ int parse_and_act(CLI::App& app, Context& context, std::vector<std::string> argu
   } catch (const CLI::ExtrasError& e) {
     if (!app.get_subcommands().empty()) return usage_error(context, app, e.what());
     const std::vector<std::string> left = app.remaining();
-    return usage_error(context, app, fmt::format("there is no command \"{}\"", left.empty() ? "" : printable(left.front())));
+    return usage_error(
+        context, app, fmt::format("there is no command \"{}\"", left.empty() ? "" : printable(left.front())));
   } catch (const CLI::ParseError& e) {
     return usage_error(context, app, e.what());
   } catch (const UsageError& e) {
@@ -125,14 +132,18 @@ std::string json_of(const google::protobuf::Message& message) {
 void Context::write_json(const google::protobuf::Message& message) const { out << json_of(message) << '\n'; }
 
 int Context::failed(std::string_view what, const client::Status& status) const {
-  const std::string text = printable(status.message.empty() ? std::string_view(client::code_name(status.code)) : status.message);
+  const std::string text =
+      printable(status.message.empty() ? std::string_view(client::code_name(status.code)) : status.message);
   if (status.fate == client::Fate::unknown) {
-    err << fmt::format("decree: {}: outcome unknown: it may or may not have been done ({}). Read the key before trying again.\n",
-                       what, text);
+    err << fmt::format(
+        "decree: {}: outcome unknown: it may or may not have been done ({}). Read the key before trying "
+        "again.\n",
+        what, text);
     return exit_unknown;
   }
   err << fmt::format("decree: {}: {}\n", what, text);
-  const bool unavailable = status.code == client::Code::unavailable || status.code == client::Code::deadline_exceeded ||
+  const bool unavailable = status.code == client::Code::unavailable ||
+                           status.code == client::Code::deadline_exceeded ||
                            status.code == client::Code::canceled;
   return unavailable ? exit_unavailable : exit_refused;
 }

@@ -29,7 +29,8 @@ size_t utf8_length(std::string_view bytes) {
 
 // Code points, near enough to columns.
 size_t width(std::string_view text) {
-  return static_cast<size_t>(std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xc0) != 0x80; }));
+  return static_cast<size_t>(
+      std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xc0) != 0x80; }));
 }
 
 }  // namespace
@@ -63,7 +64,8 @@ Result<int64_t> parse_lease(std::string_view text) {
   int64_t id = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), id, 16);
   if (error != std::errc() || end != text.data() + text.size()) {
-    return invalid(fmt::format("\"{}\" is not a lease id; they are hexadecimal, as in 694d7b8f1a2c3d4e", printable(text)));
+    return invalid(fmt::format("\"{}\" is not a lease id; they are hexadecimal, as in 694d7b8f1a2c3d4e",
+                               printable(text)));
   }
   return id;
 }

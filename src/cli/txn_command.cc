@@ -18,13 +18,15 @@ void write_response(const Context& context, const TxnResponse& response, const s
   for (const etcdserverpb::ResponseOp& op : response.responses()) {
     if (op.has_response_range()) {
       const etcdserverpb::RangeResponse& range = op.response_range();
-      if (range.kvs_size() == 0) context.out << indent << "get: " << range.count() << (range.count() == 1 ? " key\n" : " keys\n");
+      if (range.kvs_size() == 0)
+        context.out << indent << "get: " << range.count() << (range.count() == 1 ? " key\n" : " keys\n");
       for (const mvccpb::KeyValue& kv : range.kvs()) {
         context.out << indent << "get: " << printable(kv.key()) << '\t' << printable(kv.value()) << '\n';
       }
     } else if (op.has_response_put()) {
       context.out << indent << "put: ok";
-      if (op.response_put().has_prev_kv()) context.out << ", before: " << printable(op.response_put().prev_kv().value());
+      if (op.response_put().has_prev_kv())
+        context.out << ", before: " << printable(op.response_put().prev_kv().value());
       context.out << '\n';
     } else if (op.has_response_delete_range()) {
       context.out << indent << "del: deleted " << op.response_delete_range().deleted() << '\n';
@@ -41,7 +43,8 @@ void write_response(const Context& context, const TxnResponse& response, const s
 // etcdctl's dialogue: three blocks, each ended by an empty line.
 std::string ask_for_blocks(const Context& context) {
   std::string text;
-  for (const char* title : {"compares:", "success requests (get, put, del):", "failure requests (get, put, del):"}) {
+  for (const char* title :
+       {"compares:", "success requests (get, put, del):", "failure requests (get, put, del):"}) {
     if (context.in_is_terminal) context.err << title << '\n';
     std::string line;
     while (std::getline(context.in, line) && !line.empty()) text += line + "\n";
@@ -55,7 +58,8 @@ int do_txn(const Context& context, const std::vector<std::string>& words, bool i
   std::string text;
   for (const std::string& word : words) text += (text.empty() ? "" : " ") + word;
   if (interactive) {
-    if (!words.empty()) throw UsageError{"-i reads the transaction from standard input, so none may be given as arguments"};
+    if (!words.empty())
+      throw UsageError{"-i reads the transaction from standard input, so none may be given as arguments"};
     text = ask_for_blocks(context);
   } else if (words.empty() || (words.size() == 1 && words.front() == "-")) {
     text = context.in_is_terminal ? ask_for_blocks(context) : context.read_stdin();

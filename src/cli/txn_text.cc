@@ -29,7 +29,8 @@ struct Token {
 };
 
 Error at(const Token& token, std::string_view problem) {
-  return Error{ErrorCode::invalid, fmt::format("txn, line {}, column {}: {}", token.line, token.column, problem)};
+  return Error{ErrorCode::invalid,
+               fmt::format("txn, line {}, column {}: {}", token.line, token.column, problem)};
 }
 
 std::string shown(const Token& token) {
@@ -55,7 +56,9 @@ class Lexer {
   }
 
  private:
-  static bool is_symbol_char(char c) { return std::string_view("()=!<>;,").find(c) != std::string_view::npos; }
+  static bool is_symbol_char(char c) {
+    return std::string_view("()=!<>;,").find(c) != std::string_view::npos;
+  }
   static bool is_space(char c) { return c == ' ' || c == '\t' || c == '\r'; }
 
   Result<void> next(Token& token) {
@@ -118,18 +121,29 @@ class Lexer {
     if (++at_ == text_.size()) return at(token, "the closing quote is missing");
     const char c = text_[at_];
     switch (c) {
-      case 'n': token.text += '\n'; return {};
-      case 't': token.text += '\t'; return {};
-      case 'r': token.text += '\r'; return {};
-      case '0': token.text += '\0'; return {};
+      case 'n':
+        token.text += '\n';
+        return {};
+      case 't':
+        token.text += '\t';
+        return {};
+      case 'r':
+        token.text += '\r';
+        return {};
+      case '0':
+        token.text += '\0';
+        return {};
       case '\\':
       case '"':
-      case '\'': token.text += c; return {};
+      case '\'':
+        token.text += c;
+        return {};
       case 'x': {
         int value = 0;
         for (int i = 1; i <= 2; ++i) {
           const char d = at_ + 2 < text_.size() ? text_[at_ + static_cast<size_t>(i)] : ' ';
-          const size_t digit = std::string_view("0123456789abcdef").find(static_cast<char>(d >= 'A' && d <= 'F' ? d + 32 : d));
+          const size_t digit =
+              std::string_view("0123456789abcdef").find(static_cast<char>(d >= 'A' && d <= 'F' ? d + 32 : d));
           if (digit == std::string_view::npos) return at(token, "\\x needs two hexadecimal digits");
           value = value * 16 + static_cast<int>(digit);
         }
@@ -162,7 +176,8 @@ class Parser {
     TxnRequest txn;
     if (Result<void> r = readable_txn(txn); !r) return r.error();
     skip_separators();
-    if (peek().kind != Token::end) return at(peek(), fmt::format("nothing may follow the transaction, but {} does", shown(peek())));
+    if (peek().kind != Token::end)
+      return at(peek(), fmt::format("nothing may follow the transaction, but {} does", shown(peek())));
     return txn;
   }
 
@@ -224,13 +239,15 @@ class Parser {
         take();
         if (Result<void> r = readable_txn(*ops.Add()->mutable_request_txn()); !r) return r;
         skip_separators();
-        if (!peek().is_symbol(")")) return at(peek(), fmt::format("expected the closing ), found {}", shown(peek())));
+        if (!peek().is_symbol(")"))
+          return at(peek(), fmt::format("expected the closing ), found {}", shown(peek())));
         take();
       } else if (Result<void> r = operation(*ops.Add()); !r) {
         return r;
       }
       if (!at_block_end() && peek().kind != Token::newline && !peek().is_symbol(";")) {
-        return at(peek(), fmt::format("expected ; or a new line between operations, found {}", shown(peek())));
+        return at(peek(),
+                  fmt::format("expected ; or a new line between operations, found {}", shown(peek())));
       }
     }
   }
@@ -255,7 +272,8 @@ class Parser {
       take();
     }
     skip_separators();
-    if (peek().kind != Token::end) return at(peek(), "only three blocks are allowed: compares, success, failure");
+    if (peek().kind != Token::end)
+      return at(peek(), "only three blocks are allowed: compares, success, failure");
     return txn;
   }
 
@@ -281,10 +299,13 @@ class Parser {
     const bool exists = name.is_word("exists");
     const bool missing = name.is_word("missing");
     const std::optional<Compare::CompareTarget> target =
-        exists || missing ? Compare::VERSION : (name.kind == Token::word ? target_named(name.text) : std::nullopt);
+        exists || missing ? Compare::VERSION
+                          : (name.kind == Token::word ? target_named(name.text) : std::nullopt);
     if (!target) {
-      return at(name, fmt::format("expected a condition (value, version, create, mod, lease, exists, missing), found {}",
-                                  shown(name)));
+      return at(
+          name,
+          fmt::format("expected a condition (value, version, create, mod, lease, exists, missing), found {}",
+                      shown(name)));
     }
     out.set_target(*target);
     if (!peek().is_symbol("(")) return at(peek(), fmt::format("expected ( after {}", name.text));
@@ -295,7 +316,8 @@ class Parser {
     if (!k) return k.error();
     if (prefix) out.set_range_end(prefix_end(*k));
     out.set_key(std::move(k).value());
-    if (!peek().is_symbol(")")) return at(peek(), fmt::format("expected ) after the key, found {}", shown(peek())));
+    if (!peek().is_symbol(")"))
+      return at(peek(), fmt::format("expected ) after the key, found {}", shown(peek())));
     take();
     if (exists || missing) {
       out.set_result(missing ? Compare::EQUAL : Compare::GREATER);
@@ -307,24 +329,39 @@ class Parser {
 
   Result<void> relation(Compare& out) {
     const Token& op = take();
-    if (op.is_symbol("=")) out.set_result(Compare::EQUAL);
-    else if (op.is_symbol("!=")) out.set_result(Compare::NOT_EQUAL);
-    else if (op.is_symbol("<")) out.set_result(Compare::LESS);
-    else if (op.is_symbol(">")) out.set_result(Compare::GREATER);
-    else return at(op, fmt::format("expected =, !=, < or >, found {}", shown(op)));
+    if (op.is_symbol("="))
+      out.set_result(Compare::EQUAL);
+    else if (op.is_symbol("!="))
+      out.set_result(Compare::NOT_EQUAL);
+    else if (op.is_symbol("<"))
+      out.set_result(Compare::LESS);
+    else if (op.is_symbol(">"))
+      out.set_result(Compare::GREATER);
+    else
+      return at(op, fmt::format("expected =, !=, < or >, found {}", shown(op)));
     const Token& literal = take();
-    if (!literal.is_string()) return at(literal, fmt::format("expected something to compare with, found {}", shown(literal)));
+    if (!literal.is_string())
+      return at(literal, fmt::format("expected something to compare with, found {}", shown(literal)));
     if (out.target() == Compare::VALUE) {
       out.set_value(literal.text);
       return {};
     }
-    Result<int64_t> number = out.target() == Compare::LEASE ? parse_lease(literal.text) : parse_integer(literal.text);
+    Result<int64_t> number =
+        out.target() == Compare::LEASE ? parse_lease(literal.text) : parse_integer(literal.text);
     if (!number) return at(literal, number.error().message);
     switch (out.target()) {
-      case Compare::VERSION: out.set_version(*number); break;
-      case Compare::CREATE: out.set_create_revision(*number); break;
-      case Compare::MOD: out.set_mod_revision(*number); break;
-      default: out.set_lease(*number); break;
+      case Compare::VERSION:
+        out.set_version(*number);
+        break;
+      case Compare::CREATE:
+        out.set_create_revision(*number);
+        break;
+      case Compare::MOD:
+        out.set_mod_revision(*number);
+        break;
+      default:
+        out.set_lease(*number);
+        break;
     }
     return {};
   }
@@ -334,8 +371,10 @@ class Parser {
     if (name.is_word("put")) return put(*out.mutable_request_put());
     if (name.is_word("get")) return get(*out.mutable_request_range());
     if (name.is_word("del") || name.is_word("delete")) return del(*out.mutable_request_delete_range());
-    return at(name, fmt::format("expected an operation (put, get, del or a nested transaction in parentheses), found {}",
-                                shown(name)));
+    return at(
+        name,
+        fmt::format("expected an operation (put, get, del or a nested transaction in parentheses), found {}",
+                    shown(name)));
   }
 
   // The next option of an operation without its dashes, or nothing. `value` gets what follows an =.
@@ -370,8 +409,8 @@ class Parser {
     Result<std::string> k = key("the key to put");
     if (!k) return k.error();
     out.set_key(std::move(k).value());
-    bool has_value = peek().is_string() && !(peek().kind == Token::word && peek().text.substr(0, 2) == "--") &&
-                     !at_block_end();
+    bool has_value = peek().is_string() &&
+                     !(peek().kind == Token::word && peek().text.substr(0, 2) == "--") && !at_block_end();
     if (has_value) out.set_value(take().text);
     std::optional<std::string> value;
     Token place = peek();
@@ -388,8 +427,11 @@ class Parser {
       } else if (*name == "ignore-lease") {
         out.set_ignore_lease(true);
       } else {
-        return at(place, fmt::format("put knows lease ID, prev, ignore-value and ignore-lease, not {}; quote a value with spaces",
-                                     shown(place)));
+        return at(
+            place,
+            fmt::format(
+                "put knows lease ID, prev, ignore-value and ignore-lease, not {}; quote a value with spaces",
+                shown(place)));
       }
       place = peek();
     }
@@ -416,8 +458,8 @@ class Parser {
     if (!k) return k.error();
     out.set_key(std::move(k).value());
     optional_range_end(out, [](std::string_view w) {
-      return w == "prefix" || w == "from-key" || w == "limit" || w == "rev" || w == "keys-only" || w == "count-only" ||
-             w == "serializable";
+      return w == "prefix" || w == "from-key" || w == "limit" || w == "rev" || w == "keys-only" ||
+             w == "count-only" || w == "serializable";
     });
     std::optional<std::string> value;
     Token place = peek();
@@ -435,8 +477,11 @@ class Parser {
       } else if (*name == "serializable") {
         out.set_serializable(true);
       } else {
-        return at(place, fmt::format("get knows prefix, from-key, limit N, rev N, keys-only, count-only and serializable, not {}",
-                                     shown(place)));
+        return at(
+            place,
+            fmt::format(
+                "get knows prefix, from-key, limit N, rev N, keys-only, count-only and serializable, not {}",
+                shown(place)));
       }
       place = peek();
     }
@@ -447,7 +492,9 @@ class Parser {
     Result<std::string> k = key("the key to delete");
     if (!k) return k.error();
     out.set_key(std::move(k).value());
-    optional_range_end(out, [](std::string_view w) { return w == "prefix" || w == "from-key" || w == "prev" || w == "prev-kv"; });
+    optional_range_end(out, [](std::string_view w) {
+      return w == "prefix" || w == "from-key" || w == "prev" || w == "prev-kv";
+    });
     std::optional<std::string> value;
     Token place = peek();
     while (const std::optional<std::string> name = option(value)) {

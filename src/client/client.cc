@@ -26,12 +26,12 @@ struct Pending {
   net::SteadyTime deadline;
   std::optional<size_t> only;
   Client::Done done;
-  size_t attempts = 0;        // in this round
-  size_t at = 0;              // endpoint of the current attempt
-  bool sent = false;          // handed to the channel, no reply yet
+  size_t attempts = 0;  // in this round
+  size_t at = 0;        // endpoint of the current attempt
+  bool sent = false;    // handed to the channel, no reply yet
   bool answered_in_round = false;
   uint64_t timer = 0;
-  std::string failures;       // one clause per endpoint of this round
+  std::string failures;  // one clause per endpoint of this round
 };
 
 milliseconds left(net::SteadyTime deadline) {
@@ -92,7 +92,8 @@ void Client::Impl::send(Pending& p) {
   Channel& channel = *channels[p.at];
   const milliseconds whole = left(p.deadline);
   if (!channel.start_call(p.id, p.path, p.framed, std::max<int64_t>(whole.count(), 1))) {
-    attempt_ended(p, CallEnd::not_taken, Code::unavailable, channel.name() + ": the connection takes no calls", {});
+    attempt_ended(p, CallEnd::not_taken, Code::unavailable,
+                  channel.name() + ": the connection takes no calls", {});
     return;
   }
   p.sent = true;
@@ -132,7 +133,8 @@ void Client::Impl::on_reply(Channel& channel, uint64_t token, const Reply& reply
   attempt_ended(it->second, reply.end, reply.code, std::string(reply.message), reply.body);
 }
 
-void Client::Impl::attempt_ended(Pending& p, CallEnd end, Code code, std::string message, std::string_view body) {
+void Client::Impl::attempt_ended(Pending& p, CallEnd end, Code code, std::string message,
+                                 std::string_view body) {
   const Fate fate = fate_of(end, code, message);
   Status status{code, std::move(message), fate, channels[p.at]->name()};
   if (p.kind == CallKind::read && !status.ok()) status.fate = Fate::not_done;
@@ -164,7 +166,8 @@ void Client::Impl::finish(Pending& p, Status status, std::string_view body) {
   done(std::move(result));
 }
 
-Client::Client(net::EventLoop& loop, std::vector<net::HostPort> endpoints) : impl_(std::make_unique<Impl>(loop)) {
+Client::Client(net::EventLoop& loop, std::vector<net::HostPort> endpoints)
+    : impl_(std::make_unique<Impl>(loop)) {
   DECREE_CHECK(!endpoints.empty(), "a client needs at least one endpoint");
   for (net::HostPort& endpoint : endpoints) {
     impl_->channels.push_back(

@@ -20,8 +20,8 @@ std::string_view trimmed(std::string_view text) {
 
 bool host_is_plain(std::string_view host) {
   for (const char c : host) {
-    const bool fine = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
-                      c == '-' || c == '_' || c == ':' || c == '%';
+    const bool fine = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                      c == '.' || c == '-' || c == '_' || c == ':' || c == '%';
     if (!fine) return false;
   }
   return !host.empty();
@@ -59,7 +59,8 @@ Result<net::HostPort> parse_endpoint(std::string_view original) {
     endpoint.host = std::string(text.substr(0, colon));
     if (has_port) port = text.substr(colon + 1);
   }
-  if (!host_is_plain(endpoint.host)) return bad(original, "the host is empty or holds characters no host name has");
+  if (!host_is_plain(endpoint.host))
+    return bad(original, "the host is empty or holds characters no host name has");
   if (has_port) {
     unsigned number = 0;
     const auto [end, error] = std::from_chars(port.data(), port.data() + port.size(), number);

@@ -16,7 +16,9 @@ bool only_reads(const google::protobuf::RepeatedPtrField<etcdserverpb::RequestOp
   return true;
 }
 
-bool only_reads(const etcdserverpb::TxnRequest& txn) { return only_reads(txn.success()) && only_reads(txn.failure()); }
+bool only_reads(const etcdserverpb::TxnRequest& txn) {
+  return only_reads(txn.success()) && only_reads(txn.failure());
+}
 
 template <class Response>
 Answer<Response> typed(CallResult result) {
@@ -74,8 +76,10 @@ Answer<etcdserverpb::PutResponse> EtcdClient::put(const etcdserverpb::PutRequest
   return impl_->call<etcdserverpb::PutResponse>("/etcdserverpb.KV/Put", request, CallKind::change);
 }
 
-Answer<etcdserverpb::DeleteRangeResponse> EtcdClient::delete_range(const etcdserverpb::DeleteRangeRequest& request) {
-  return impl_->call<etcdserverpb::DeleteRangeResponse>("/etcdserverpb.KV/DeleteRange", request, CallKind::change);
+Answer<etcdserverpb::DeleteRangeResponse> EtcdClient::delete_range(
+    const etcdserverpb::DeleteRangeRequest& request) {
+  return impl_->call<etcdserverpb::DeleteRangeResponse>("/etcdserverpb.KV/DeleteRange", request,
+                                                        CallKind::change);
 }
 
 Answer<etcdserverpb::TxnResponse> EtcdClient::txn(const etcdserverpb::TxnRequest& request) {
@@ -90,7 +94,8 @@ Answer<etcdserverpb::CompactionResponse> EtcdClient::compact(const etcdserverpb:
 Answer<etcdserverpb::MemberListResponse> EtcdClient::member_list() {
   etcdserverpb::MemberListRequest request;
   request.set_linearizable(true);
-  return impl_->call<etcdserverpb::MemberListResponse>("/etcdserverpb.Cluster/MemberList", request, CallKind::read);
+  return impl_->call<etcdserverpb::MemberListResponse>("/etcdserverpb.Cluster/MemberList", request,
+                                                       CallKind::read);
 }
 
 Answer<etcdserverpb::AlarmResponse> EtcdClient::alarm(const etcdserverpb::AlarmRequest& request) {

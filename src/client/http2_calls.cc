@@ -57,7 +57,8 @@ int to_number(std::string_view text, int otherwise) {
 nghttp2_nv field(std::string_view name, std::string_view value, uint8_t flags = NGHTTP2_NV_FLAG_NONE) {
   // nghttp2 reads only; its interface has no const.
   return nghttp2_nv{reinterpret_cast<uint8_t*>(const_cast<char*>(name.data())),
-                    reinterpret_cast<uint8_t*>(const_cast<char*>(value.data())), name.size(), value.size(), flags};
+                    reinterpret_cast<uint8_t*>(const_cast<char*>(value.data())), name.size(), value.size(),
+                    flags};
 }
 
 }  // namespace
@@ -76,9 +77,9 @@ struct Http2Calls::Impl {
   std::string authority;
   ReplySink& sink;
   nghttp2_session* session = nullptr;
-  bool closed = false;   // end_all() was called or the protocol was broken
+  bool closed = false;  // end_all() was called or the protocol was broken
   bool goaway = false;
-  bool heard = false;    // any byte from the other side yet
+  bool heard = false;  // any byte from the other side yet
   std::string error_text;
   std::vector<std::unique_ptr<Call>> open;  // any order; Call::open_index is its place
   std::vector<std::unique_ptr<Call>> pool;
@@ -137,8 +138,8 @@ void Http2Calls::Impl::give_back(std::unique_ptr<Call> call) {
   pool.push_back(std::move(call));
 }
 
-ssize_t Http2Calls::Impl::read_request(nghttp2_session*, int32_t, uint8_t* buffer, size_t room, uint32_t* flags,
-                                       nghttp2_data_source* source, void*) {
+ssize_t Http2Calls::Impl::read_request(nghttp2_session*, int32_t, uint8_t* buffer, size_t room,
+                                       uint32_t* flags, nghttp2_data_source* source, void*) {
   Call& call = *static_cast<Call*>(source->ptr);
   if (call.cancelled) return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
   const size_t size = std::min(room, call.request.size() - call.sent_bytes);
@@ -164,8 +165,8 @@ int Http2Calls::Impl::on_header(nghttp2_session* session, const nghttp2_frame* f
   return 0;
 }
 
-int Http2Calls::Impl::on_data(nghttp2_session* session, uint8_t, int32_t stream, const uint8_t* data, size_t size,
-                              void*) {
+int Http2Calls::Impl::on_data(nghttp2_session* session, uint8_t, int32_t stream, const uint8_t* data,
+                              size_t size, void*) {
   auto* call = static_cast<Call*>(nghttp2_session_get_stream_user_data(session, stream));
   if (call == nullptr || call->too_large) return 0;
   if (call->body.size() + size > reply_bytes_max) {
@@ -200,7 +201,8 @@ int Http2Calls::Impl::on_frame_send(nghttp2_session* session, const nghttp2_fram
 
 Reply Http2Calls::Impl::judged(Call& call, uint32_t h2_error, std::string& text) const {
   if (call.too_large) {
-    text = "the answer is larger than " + std::to_string(reply_bytes_max) + " bytes; ask for less, with a limit";
+    text =
+        "the answer is larger than " + std::to_string(reply_bytes_max) + " bytes; ask for less, with a limit";
     return {CallEnd::lost, Code::resource_exhausted, text, {}};
   }
   if (call.grpc_status < 0) {
@@ -209,9 +211,11 @@ Reply Http2Calls::Impl::judged(Call& call, uint32_t h2_error, std::string& text)
       return {CallEnd::not_taken, Code::unavailable, text, {}};
     }
     if (call.http_status != 0 && call.http_status != 200) {
-      text = "HTTP status " + std::to_string(call.http_status) + " instead of a gRPC answer: is this an etcd endpoint?";
+      text = "HTTP status " + std::to_string(call.http_status) +
+             " instead of a gRPC answer: is this an etcd endpoint?";
     } else {
-      text = std::string("the server ended the call without an answer (") + nghttp2_http2_strerror(h2_error) + ")";
+      text = std::string("the server ended the call without an answer (") + nghttp2_http2_strerror(h2_error) +
+             ")";
     }
     return {CallEnd::lost, Code::unavailable, text, {}};
   }
@@ -219,7 +223,8 @@ Reply Http2Calls::Impl::judged(Call& call, uint32_t h2_error, std::string& text)
   if (code != Code::ok) return {CallEnd::answered, code, call.message, {}};
   const std::string_view body = call.body;
   uint64_t size = 0;
-  for (size_t i = 1; i < prefix_bytes && i < body.size(); ++i) size = size << 8 | static_cast<uint8_t>(body[i]);
+  for (size_t i = 1; i < prefix_bytes && i < body.size(); ++i)
+    size = size << 8 | static_cast<uint8_t>(body[i]);
   if (body.size() < prefix_bytes || body[0] != 0 || size != body.size() - prefix_bytes) {
     text = "the server's answer is not one plain gRPC message";
     return {CallEnd::lost, Code::internal, text, {}};
@@ -273,11 +278,12 @@ bool Http2Calls::start(uint64_t token, std::string_view path, std::string_view f
   if (timeout_ms > 0) {
     // gRPC allows eight digits; the deadline differs with every call, so it stays out of HPACK's table.
     char* end = std::to_chars(timeout_text.data(), timeout_text.data() + timeout_text.size(),
-                              std::min<int64_t>(timeout_ms, 99'999'999)).ptr;
+                              std::min<int64_t>(timeout_ms, 99'999'999))
+                    .ptr;
     *end++ = 'm';
-    fields[count++] = field("grpc-timeout",
-                            std::string_view(timeout_text.data(), static_cast<size_t>(end - timeout_text.data())),
-                            NGHTTP2_NV_FLAG_NO_COPY_NAME | NGHTTP2_NV_FLAG_NO_INDEX);
+    fields[count++] = field(
+        "grpc-timeout", std::string_view(timeout_text.data(), static_cast<size_t>(end - timeout_text.data())),
+        NGHTTP2_NV_FLAG_NO_COPY_NAME | NGHTTP2_NV_FLAG_NO_INDEX);
   }
   nghttp2_data_provider provider{};
   provider.source.ptr = call.get();
@@ -304,9 +310,10 @@ bool Http2Calls::feed(std::string_view bytes) {
   if (impl_->closed) return false;
   const bool http1 = !impl_->heard && bytes.substr(0, 5) == "HTTP/";
   impl_->heard = true;
-  const ssize_t taken = nghttp2_session_mem_recv(impl_->session, reinterpret_cast<const uint8_t*>(bytes.data()),
-                                                 bytes.size());
-  if (!http1 && taken == static_cast<ssize_t>(bytes.size()) && nghttp2_session_want_read(impl_->session) != 0) return true;
+  const ssize_t taken =
+      nghttp2_session_mem_recv(impl_->session, reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size());
+  if (!http1 && taken == static_cast<ssize_t>(bytes.size()) && nghttp2_session_want_read(impl_->session) != 0)
+    return true;
   impl_->closed = true;
   if (http1) {
     impl_->error_text = "it answers HTTP/1, not HTTP/2: is this really a client endpoint (and not a peer's)?";

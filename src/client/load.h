@@ -46,7 +46,8 @@ struct LoadOptions {
   uint64_t prefill = 0;  // puts of the keys 0..prefill-1 before anything is measured
   std::chrono::milliseconds warmup{1000};
   std::chrono::milliseconds duration{10'000};
-  uint64_t total = 0;  // > 0: the measured part ends after so many successes, `duration` is the longest it may take
+  uint64_t total =
+      0;  // > 0: the measured part ends after so many successes, `duration` is the longest it may take
 
   std::chrono::milliseconds request_timeout{10'000};
   std::chrono::milliseconds connect_timeout{5000};
@@ -78,8 +79,9 @@ struct LoadReport {
     double at_ms = 0;
     double length_ms = 0;
   };
-  std::vector<Gap> gaps;         // the longest ones, longest first
-  double started_unix_s = 0;     // wall clock at the start of the measured part, to place the gaps beside other events
+  std::vector<Gap> gaps;  // the longest ones, longest first
+  double started_unix_s =
+      0;  // wall clock at the start of the measured part, to place the gaps beside other events
   double first_success_ms = -1;  // from the start of the measured part
   double prefill_seconds = 0;
   uint64_t prefilled = 0;
@@ -101,6 +103,7 @@ struct LoadProgress {
 };
 
 // Runs on the caller's thread. `progress` may be empty; it is called about twice a second.
-Result<LoadReport> run_load(const LoadOptions& options, const std::function<void(const LoadProgress&)>& progress);
+Result<LoadReport> run_load(const LoadOptions& options,
+                            const std::function<void(const LoadProgress&)>& progress);
 
 }  // namespace decree::client

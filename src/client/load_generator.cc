@@ -13,11 +13,11 @@ namespace decree::client {
 
 namespace {
 
+using net::SteadyTime;
 using std::chrono::duration_cast;
 using std::chrono::milliseconds;
 using std::chrono::nanoseconds;
 using std::chrono::steady_clock;
-using net::SteadyTime;
 
 constexpr milliseconds after_error{5};  // a closed-loop client that was refused does not spin
 constexpr milliseconds timeout_scan{200};
@@ -30,7 +30,9 @@ constexpr size_t error_texts_max = 8;
 constexpr size_t gaps_max = 16;
 constexpr size_t prefill_clients = 256;  // filling a store with one client would take all day
 
-double seconds_between(SteadyTime from, SteadyTime to) { return std::chrono::duration<double>(to - from).count(); }
+double seconds_between(SteadyTime from, SteadyTime to) {
+  return std::chrono::duration<double>(to - from).count();
+}
 double ms_between(SteadyTime from, SteadyTime to) { return seconds_between(from, to) * 1e3; }
 
 enum class PhaseKind : uint8_t { prefill, warmup, measure };
@@ -57,7 +59,8 @@ class Generator final : public ChannelUser {
   Generator(const LoadOptions& options, const std::function<void(const LoadProgress&)>& progress)
       : options_(options),
         progress_(progress),
-        requests_(options.key_prefix, options.key_bytes, options.value_bytes, options.serializable, options.seed),
+        requests_(options.key_prefix, options.key_bytes, options.value_bytes, options.serializable,
+                  options.seed),
         usage_(options.pids),
         random_(options.seed),
         mod_revisions_(options.op == LoadOp::txn ? options.keys : 0, 0) {}
@@ -140,7 +143,8 @@ uint64_t Generator::next_random() {
 void Generator::make_channels() {
   const size_t count = std::max(options_.connections, size_t{1});
   for (size_t i = 0; i < count; ++i) {
-    channels_.push_back(std::make_unique<Channel>(loop_, options_.endpoints[i % options_.endpoints.size()], i, *this));
+    channels_.push_back(
+        std::make_unique<Channel>(loop_, options_.endpoints[i % options_.endpoints.size()], i, *this));
   }
   backoff_.assign(count, reconnect_min);
   tried_.assign(count, false);
@@ -149,7 +153,9 @@ void Generator::make_channels() {
 
 Result<void> Generator::wait_for_connections() {
   const SteadyTime deadline = steady_clock::now() + options_.connect_timeout;
-  const auto any_up = [&] { return std::any_of(channels_.begin(), channels_.end(), [](const auto& c) { return c->up(); }); };
+  const auto any_up = [&] {
+    return std::any_of(channels_.begin(), channels_.end(), [](const auto& c) { return c->up(); });
+  };
   const auto all_tried = [&] { return std::find(tried_.begin(), tried_.end(), false) == tried_.end(); };
   while (steady_clock::now() < deadline && !(any_up() && all_tried())) {
     loop_.flush();
@@ -157,8 +163,9 @@ Result<void> Generator::wait_for_connections() {
   }
   starting_ = false;
   if (any_up()) return {};
-  return Error{ErrorCode::unavailable, "no endpoint could be reached" +
-                                           (last_connect_error_.empty() ? std::string(" in time") : ": " + last_connect_error_)};
+  return Error{ErrorCode::unavailable,
+               "no endpoint could be reached" +
+                   (last_connect_error_.empty() ? std::string(" in time") : ": " + last_connect_error_)};
 }
 
 void Generator::on_channel_up(Channel& channel) {
@@ -171,7 +178,8 @@ void Generator::on_channel_down(Channel& channel, const std::string& reason) {
   tried_[index] = true;
   last_connect_error_ = reason;
   if (starting_) backoff_[index] = reconnect_at_start;
-  loop_.at(steady_clock::now() + backoff_[index], [this, index] { channels_[index]->connect(milliseconds(1000)); });
+  loop_.at(steady_clock::now() + backoff_[index],
+           [this, index] { channels_[index]->connect(milliseconds(1000)); });
   backoff_[index] = std::min(backoff_[index] * 2, reconnect_max);
 }
 
@@ -207,9 +215,15 @@ void Generator::choose_request(Slot& slot) {
   }
   slot.key = (options_.random_keys ? next_random() : sequence_++) % options_.keys;
   switch (slot.op) {
-    case LoadOp::put: requests_.put(slot.framed, slot.key); break;
-    case LoadOp::range: requests_.range(slot.framed, slot.key); break;
-    case LoadOp::txn: requests_.compare_and_swap(slot.framed, slot.key, mod_revisions_[slot.key]); break;
+    case LoadOp::put:
+      requests_.put(slot.framed, slot.key);
+      break;
+    case LoadOp::range:
+      requests_.range(slot.framed, slot.key);
+      break;
+    case LoadOp::txn:
+      requests_.compare_and_swap(slot.framed, slot.key, mod_revisions_[slot.key]);
+      break;
   }
 }
 
@@ -241,7 +255,8 @@ bool Generator::issue(size_t slot_index, SteadyTime intended, SteadyTime now) {
 }
 
 SteadyTime Generator::intended_at(uint64_t index) const {
-  return phase_start_ + nanoseconds(std::llround(static_cast<double>(index) * 1e9 / options_.rate_per_second));
+  return phase_start_ +
+         nanoseconds(std::llround(static_cast<double>(index) * 1e9 / options_.rate_per_second));
 }
 
 void Generator::pump(SteadyTime now) {
@@ -289,7 +304,8 @@ void Generator::succeeded(Slot& slot, SteadyTime now, std::string_view body) {
     }
   }
   if (phase_.kind != PhaseKind::measure) return;
-  const auto latency = static_cast<uint64_t>(std::max<int64_t>(duration_cast<nanoseconds>(now - slot.intended).count(), 0));
+  const auto latency =
+      static_cast<uint64_t>(std::max<int64_t>(duration_cast<nanoseconds>(now - slot.intended).count(), 0));
   // Stragglers of an open loop keep their latency, but do not count as throughput.
   report_.latency_ns.record(latency);
   report_.latency_ns_by_op[static_cast<size_t>(slot.op)].record(latency);
@@ -332,7 +348,8 @@ void Generator::failed(const Slot& slot, CallEnd end, Code code, std::string_vie
   ++report_.errors_by_code[code_name(code)];
   if (slot.op != LoadOp::range && fate_of(end, code, text) == Fate::unknown) ++report_.unknown_outcomes;
   const std::string key(text);
-  if (report_.error_texts.size() < error_texts_max || report_.error_texts.count(key) != 0) ++report_.error_texts[key];
+  if (report_.error_texts.size() < error_texts_max || report_.error_texts.count(key) != 0)
+    ++report_.error_texts[key];
 }
 
 void Generator::expire(SteadyTime now) {
@@ -373,7 +390,9 @@ void Generator::turn(SteadyTime until) {
 void Generator::tell_progress(SteadyTime now) {
   if (!progress_ || now - last_progress_ < progress_every) return;
   LoadProgress p;
-  p.phase = phase_.kind == PhaseKind::prefill ? "prefill" : phase_.kind == PhaseKind::warmup ? "warm-up" : "measure";
+  p.phase = phase_.kind == PhaseKind::prefill  ? "prefill"
+            : phase_.kind == PhaseKind::warmup ? "warm-up"
+                                               : "measure";
   p.elapsed_seconds = seconds_between(phase_start_, now);
   p.phase_seconds = static_cast<double>(phase_.longest.count()) / 1e3;
   p.ok = ok_;
@@ -441,7 +460,8 @@ Result<LoadReport> Generator::run() {
     }
   }
   usage_.begin();
-  report_.started_unix_s = std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
+  report_.started_unix_s =
+      std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
   const double own_before = own_cpu_seconds();
   run_phase({PhaseKind::measure, options_.duration, options_.total});
   const SteadyTime end = steady_clock::now();
@@ -470,10 +490,13 @@ std::optional<double> LoadReport::server_cpu_seconds() const {
   return sum;
 }
 
-Result<LoadReport> run_load(const LoadOptions& options, const std::function<void(const LoadProgress&)>& progress) {
-  DECREE_CHECK(!options.endpoints.empty() && options.clients > 0 && options.keys > 0, "the load has no endpoint, client or key");
-  DECREE_CHECK(LoadRequests::fits(options.key_prefix, options.key_bytes, std::max(options.keys, options.prefill)),
-               "keys do not fit their size");
+Result<LoadReport> run_load(const LoadOptions& options,
+                            const std::function<void(const LoadProgress&)>& progress) {
+  DECREE_CHECK(!options.endpoints.empty() && options.clients > 0 && options.keys > 0,
+               "the load has no endpoint, client or key");
+  DECREE_CHECK(
+      LoadRequests::fits(options.key_prefix, options.key_bytes, std::max(options.keys, options.prefill)),
+      "keys do not fit their size");
   Generator generator(options, progress);
   return generator.run();
 }

@@ -56,16 +56,20 @@ class Reader {
     content_ = {};
     number_ = 0;
     switch (tag & 7) {
-      case 0: return varint(number_);
-      case 1: return skip(8);
-      case 5: return skip(4);
+      case 0:
+        return varint(number_);
+      case 1:
+        return skip(8);
+      case 5:
+        return skip(4);
       case 2: {
         uint64_t size = 0;
         if (!varint(size) || size > bytes_.size()) return false;
         content_ = bytes_.substr(0, static_cast<size_t>(size));
         return skip(static_cast<size_t>(size));
       }
-      default: return false;
+      default:
+        return false;
     }
   }
   uint32_t field() const { return field_; }
@@ -122,23 +126,30 @@ int64_t mod_revision_read(std::string_view response_op) {
 
 const char* load_op_name(LoadOp op) {
   switch (op) {
-    case LoadOp::put: return "put";
-    case LoadOp::range: return "range";
-    case LoadOp::txn: return "txn";
+    case LoadOp::put:
+      return "put";
+    case LoadOp::range:
+      return "range";
+    case LoadOp::txn:
+      return "txn";
   }
   return "";
 }
 
 std::string_view load_path(LoadOp op) {
   switch (op) {
-    case LoadOp::put: return "/etcdserverpb.KV/Put";
-    case LoadOp::range: return "/etcdserverpb.KV/Range";
-    case LoadOp::txn: return "/etcdserverpb.KV/Txn";
+    case LoadOp::put:
+      return "/etcdserverpb.KV/Put";
+    case LoadOp::range:
+      return "/etcdserverpb.KV/Range";
+    case LoadOp::txn:
+      return "/etcdserverpb.KV/Txn";
   }
   return {};
 }
 
-LoadRequests::LoadRequests(std::string key_prefix, size_t key_bytes, size_t value_bytes, bool serializable, uint64_t seed)
+LoadRequests::LoadRequests(std::string key_prefix, size_t key_bytes, size_t value_bytes, bool serializable,
+                           uint64_t seed)
     : key_prefix_(std::move(key_prefix)), key_bytes_(key_bytes), serializable_(serializable) {
   // Bytes that no server can make smaller by compressing them.
   uint64_t state = seed + 0x9e3779b97f4a7c15ULL;
@@ -222,7 +233,8 @@ LoadAnswer read_answer(LoadOp op, std::string_view body) {
       return answer;
     }
     if (op == LoadOp::txn && reader.field() == 2) answer.succeeded = reader.number() != 0;
-    if (op == LoadOp::txn && reader.field() == 3 && !answer.succeeded) answer.mod_revision = mod_revision_read(reader.content());
+    if (op == LoadOp::txn && reader.field() == 3 && !answer.succeeded)
+      answer.mod_revision = mod_revision_read(reader.content());
   }
   return answer;
 }

@@ -14,7 +14,8 @@ std::string_view load_path(LoadOp op);
 
 class LoadRequests {
  public:
-  LoadRequests(std::string key_prefix, size_t key_bytes, size_t value_bytes, bool serializable, uint64_t seed);
+  LoadRequests(std::string key_prefix, size_t key_bytes, size_t value_bytes, bool serializable,
+               uint64_t seed);
 
   // The key of this number: prefix, zeros, number; exactly key_bytes long.
   void append_key(std::string& out, uint64_t number) const;

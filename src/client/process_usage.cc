@@ -25,7 +25,8 @@ std::optional<ProcessUsage> usage_of(int pid) {
   uint64_t system_ticks = 0;
   if (!(fields >> user_ticks >> system_ticks)) return std::nullopt;
   ProcessUsage usage;
-  usage.cpu_seconds = static_cast<double>(user_ticks + system_ticks) / static_cast<double>(::sysconf(_SC_CLK_TCK));
+  usage.cpu_seconds =
+      static_cast<double>(user_ticks + system_ticks) / static_cast<double>(::sysconf(_SC_CLK_TCK));
 
   std::ifstream status(folder + "/status");
   std::string line;
@@ -41,7 +42,9 @@ std::optional<ProcessUsage> usage_of(int pid) {
 double own_cpu_seconds() {
   rusage usage{};
   ::getrusage(RUSAGE_SELF, &usage);
-  const auto seconds = [](const timeval& t) { return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) / 1e6; };
+  const auto seconds = [](const timeval& t) {
+    return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) / 1e6;
+  };
   return seconds(usage.ru_utime) + seconds(usage.ru_stime);
 }
 

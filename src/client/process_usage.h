@@ -21,7 +21,7 @@ double own_cpu_seconds();
 // One server over a measured time.
 struct ServerUsage {
   int pid = 0;
-  std::optional<double> cpu_seconds;       // nothing: it was gone at the start or at the end
+  std::optional<double> cpu_seconds;  // nothing: it was gone at the start or at the end
   std::optional<ProcessUsage> at_the_end;
 };
 

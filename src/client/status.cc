@@ -4,7 +4,9 @@ namespace decree::client {
 
 namespace {
 
-bool contains(std::string_view text, std::string_view part) { return text.find(part) != std::string_view::npos; }
+bool contains(std::string_view text, std::string_view part) {
+  return text.find(part) != std::string_view::npos;
+}
 
 // Answers that a server gives before it proposes anything.
 bool said_before_proposing(std::string_view message) {

@@ -24,7 +24,8 @@ enum class Fate : uint8_t {
 // How the answer ended below gRPC.
 enum class CallEnd : uint8_t {
   answered,   // a grpc-status arrived
-  not_taken,  // certain that the server never looked at it (not sent, REFUSED_STREAM, above GOAWAY's last stream)
+  not_taken,  // certain that the server never looked at it (not sent, REFUSED_STREAM, above GOAWAY's last
+              // stream)
   lost,       // sent, at least in part, and no answer: closed connection, reset, deadline
 };
 

@@ -69,9 +69,23 @@ TEST(Run, RefusesWrongUseInOneSentence) {
 }
 
 TEST(Run, EveryCommandHasHelpWithExamples) {
-  const std::vector<std::vector<std::string>> commands = {
-      {}, {"get"}, {"put"}, {"del"}, {"txn"}, {"compact"}, {"status"}, {"members"}, {"alarm"}, {"alarm", "list"}, {"alarm", "disarm"},
-      {"version"}, {"bench"}, {"bench", "put"}, {"bench", "range"}, {"bench", "txn"}, {"bench", "mixed"}};
+  const std::vector<std::vector<std::string>> commands = {{},
+                                                          {"get"},
+                                                          {"put"},
+                                                          {"del"},
+                                                          {"txn"},
+                                                          {"compact"},
+                                                          {"status"},
+                                                          {"members"},
+                                                          {"alarm"},
+                                                          {"alarm", "list"},
+                                                          {"alarm", "disarm"},
+                                                          {"version"},
+                                                          {"bench"},
+                                                          {"bench", "put"},
+                                                          {"bench", "range"},
+                                                          {"bench", "txn"},
+                                                          {"bench", "mixed"}};
   for (std::vector<std::string> command : commands) {
     const std::string name = command.empty() ? "decree" : command.back();
     command.push_back("--help");
@@ -96,7 +110,9 @@ TEST(Run, ReportsThatNobodyListens) {
 // A store of one thread, good enough for the command line.
 class FakeStore {
  public:
-  FakeStore() : server([this](std::string_view method, std::string_view message) { return serve(method, message); }) {}
+  FakeStore()
+      : server([this](std::string_view method, std::string_view message) { return serve(method, message); }) {
+  }
 
   Ran run(std::vector<std::string> arguments, const std::string& input = {}) {
     arguments.insert(arguments.begin(), {"--endpoints", server.endpoint()});
@@ -116,7 +132,8 @@ class FakeStore {
       request.ParseFromString(bytes);
       etcdserverpb::PutResponse response;
       response.mutable_header()->set_revision(7);
-      if (request.prev_kv() && pairs.count(request.key()) != 0) response.mutable_prev_kv()->set_value(pairs[request.key()]);
+      if (request.prev_kv() && pairs.count(request.key()) != 0)
+        response.mutable_prev_kv()->set_value(pairs[request.key()]);
       pairs[request.key()] = request.value();
       return FakeAnswer::reply(response.SerializeAsString());
     }
@@ -124,8 +141,10 @@ class FakeStore {
       last_range.ParseFromString(bytes);
       etcdserverpb::RangeResponse response;
       for (const auto& [key, value] : pairs) {
-        const bool in = last_range.range_end().empty() ? key == last_range.key()
-                                                       : key >= last_range.key() && (last_range.range_end()[0] == '\0' || key < last_range.range_end());
+        const bool in = last_range.range_end().empty()
+                            ? key == last_range.key()
+                            : key >= last_range.key() &&
+                                  (last_range.range_end()[0] == '\0' || key < last_range.range_end());
         if (!in) continue;
         response.set_count(response.count() + 1);
         if (last_range.count_only()) continue;
@@ -149,7 +168,9 @@ class FakeStore {
       response.add_responses()->mutable_response_put();
       return FakeAnswer::reply(response.SerializeAsString());
     }
-    if (method == "Compact") return FakeAnswer::fail(http::GrpcCode::out_of_range, "etcdserver: mvcc: required revision has been compacted");
+    if (method == "Compact")
+      return FakeAnswer::fail(http::GrpcCode::out_of_range,
+                              "etcdserver: mvcc: required revision has been compacted");
     return FakeAnswer::fail(http::GrpcCode::unimplemented, "not in this test");
   }
 };
@@ -183,7 +204,8 @@ TEST(Commands, PutGetDelTogether) {
 
 TEST(Commands, GetHandsEveryFlagOn) {
   FakeStore store;
-  store.run({"get", "a", "--from-key", "--rev", "9", "--limit", "4", "--sort-by", "mod", "--order", "descend", "--keys-only", "--serializable"});
+  store.run({"get", "a", "--from-key", "--rev", "9", "--limit", "4", "--sort-by", "mod", "--order", "descend",
+             "--keys-only", "--serializable"});
   const etcdserverpb::RangeRequest& r = store.last_range;
   EXPECT_EQ(r.range_end(), std::string(1, '\0'));
   EXPECT_EQ(r.revision(), 9);
@@ -214,7 +236,8 @@ TEST(Commands, TxnFromArgumentsAndFromInput) {
 TEST(Commands, JsonIsTheApisOwn) {
   FakeStore store;
   store.run({"put", "a", "b"});
-  EXPECT_EQ(store.run({"get", "a", "-w", "json"}).out, "{\"kvs\":[{\"key\":\"YQ==\",\"value\":\"Yg==\"}],\"count\":\"1\"}\n");
+  EXPECT_EQ(store.run({"get", "a", "-w", "json"}).out,
+            "{\"kvs\":[{\"key\":\"YQ==\",\"value\":\"Yg==\"}],\"count\":\"1\"}\n");
 }
 
 TEST(Commands, ARefusalEndsWithItsOwnCode) {
@@ -236,7 +259,8 @@ TEST(Commands, BenchReportsInBothForms) {
   const Ran text = store.run({"bench", "put", "--total", "50", "--warmup", "0s", "--clients", "4"});
   EXPECT_EQ(text.code, exit_ok) << text.err;
   EXPECT_NE(text.out.find("throughput"), std::string::npos);
-  const Ran json = store.run({"-w", "json", "bench", "mixed", "--total", "50", "--warmup", "0s", "--clients", "4", "--prefill", "10", "--keys", "10"});
+  const Ran json = store.run({"-w", "json", "bench", "mixed", "--total", "50", "--warmup", "0s", "--clients",
+                              "4", "--prefill", "10", "--keys", "10"});
   EXPECT_EQ(json.code, exit_ok) << json.err;
   EXPECT_EQ(json.out.front(), '{');
   EXPECT_NE(json.out.find("\"requests\":50,"), std::string::npos) << json.out;

@@ -23,7 +23,9 @@ void refused(std::string_view text, std::string_view part) {
 }
 
 TEST(TxnText, ReadsConditionsAndBothBranches) {
-  const TxnRequest txn = parsed("if value(config/a) = \"1\" and mod(config/b) < 17 then put config/a \"2 3\"; get config/b else get config/a");
+  const TxnRequest txn = parsed(
+      "if value(config/a) = \"1\" and mod(config/b) < 17 then put config/a \"2 3\"; get config/b else get "
+      "config/a");
   ASSERT_EQ(txn.compare_size(), 2);
   EXPECT_EQ(txn.compare(0).target(), Compare::VALUE);
   EXPECT_EQ(txn.compare(0).result(), Compare::EQUAL);
@@ -40,7 +42,9 @@ TEST(TxnText, ReadsConditionsAndBothBranches) {
 }
 
 TEST(TxnText, KnowsEveryTargetAndRelation) {
-  const TxnRequest txn = parsed("if version(a) > 3, create(b) != 0 and lease(c) = ff and value(d) < zz and exists(e) and missing(f) then get a");
+  const TxnRequest txn = parsed(
+      "if version(a) > 3, create(b) != 0 and lease(c) = ff and value(d) < zz and exists(e) and missing(f) "
+      "then get a");
   ASSERT_EQ(txn.compare_size(), 6);
   EXPECT_EQ(txn.compare(0).version(), 3);
   EXPECT_EQ(txn.compare(0).result(), Compare::GREATER);
@@ -70,7 +74,8 @@ TEST(TxnText, WithoutConditionTheThenPartIsAll) {
 }
 
 TEST(TxnText, NestsInParentheses) {
-  const TxnRequest txn = parsed("if missing(a) then put c 1 else get a; (if exists(a) then del b else (then get z))");
+  const TxnRequest txn =
+      parsed("if missing(a) then put c 1 else get a; (if exists(a) then del b else (then get z))");
   ASSERT_EQ(txn.failure_size(), 2);
   const TxnRequest& inner = txn.failure(1).request_txn();
   EXPECT_EQ(inner.compare_size(), 1);
@@ -95,7 +100,9 @@ TEST(TxnText, QuotedWordsAreNeverKeywords) {
 }
 
 TEST(TxnText, TakesOptions) {
-  const TxnRequest txn = parsed("then get a z limit 3 rev 7 keys-only; put k v lease 1f prev; put k2 ignore-value --ignore-value; get x count-only");
+  const TxnRequest txn = parsed(
+      "then get a z limit 3 rev 7 keys-only; put k v lease 1f prev; put k2 ignore-value --ignore-value; get "
+      "x count-only");
   const auto& range = txn.success(0).request_range();
   EXPECT_EQ(range.range_end(), "z");
   EXPECT_EQ(range.limit(), 3);
@@ -107,7 +114,9 @@ TEST(TxnText, TakesOptions) {
 }
 
 TEST(TxnText, ReadsEtcdctlsThreeBlocks) {
-  const TxnRequest txn = parsed("mod(\"key1\") > \"0\"\nval(\"key2\") = \"x y\"\n\nput key1 \"overwritten\"\nget key1 --prefix --limit=5\n\nget key1\ndel key2\n\n");
+  const TxnRequest txn = parsed(
+      "mod(\"key1\") > \"0\"\nval(\"key2\") = \"x y\"\n\nput key1 \"overwritten\"\nget key1 --prefix "
+      "--limit=5\n\nget key1\ndel key2\n\n");
   ASSERT_EQ(txn.compare_size(), 2);
   EXPECT_EQ(txn.compare(0).mod_revision(), 0);
   EXPECT_EQ(txn.compare(0).target_union_case(), Compare::kModRevision);
@@ -151,8 +160,10 @@ TEST(TxnText, RefusesWithThePlace) {
 
 // Whatever is typed, there is an answer: a request or a sentence.
 TEST(TxnText, SurvivesAnyMixture) {
-  const std::vector<std::string> pieces = {"if",  "then", "else", "and", "put",   "get",  "del",  "(",   ")",     ";",     "\n", "value(a)", "=", "!=",
-                                           "\"x", "\"",   "k",    "17",  "prefix", "limit", "--limit=", "exists(", "\\", "\x01", "!",  "''", ","};
+  const std::vector<std::string> pieces = {
+      "if",     "then",  "else",     "and",     "put", "get",  "del", "(",  ")",
+      ";",      "\n",    "value(a)", "=",       "!=",  "\"x",  "\"",  "k",  "17",
+      "prefix", "limit", "--limit=", "exists(", "\\",  "\x01", "!",   "''", ","};
   const unsigned seed = 20240601;
   SCOPED_TRACE(testing::Message() << "seed " << seed);
   std::mt19937 random(seed);

@@ -126,7 +126,8 @@ TEST(Client, LeavesAChangeOfUnknownFateAloneWhenTheServerTimedOut) {
 TEST(Client, RepeatsAChangeThatWasCertainlyNotDone) {
   std::atomic<int> calls{0};
   FakeEtcd server([&](std::string_view, std::string_view) {
-    return ++calls < 3 ? FakeAnswer::fail(http::GrpcCode::unavailable, "etcdserver: no leader") : put_answer(5);
+    return ++calls < 3 ? FakeAnswer::fail(http::GrpcCode::unavailable, "etcdserver: no leader")
+                       : put_answer(5);
   });
   EtcdClient client({server.address()}, milliseconds(20'000));
   EXPECT_TRUE(client.put(put_request()).ok());

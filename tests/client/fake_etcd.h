@@ -22,7 +22,9 @@ struct FakeAnswer {
   http::GrpcCode code = http::GrpcCode::ok;
 
   static FakeAnswer reply(std::string body) { return {Kind::reply, std::move(body), http::GrpcCode::ok}; }
-  static FakeAnswer fail(http::GrpcCode code, std::string text) { return {Kind::fail, std::move(text), code}; }
+  static FakeAnswer fail(http::GrpcCode code, std::string text) {
+    return {Kind::fail, std::move(text), code};
+  }
   static FakeAnswer silence() { return {Kind::silence, {}, http::GrpcCode::ok}; }
   static FakeAnswer cut() { return {Kind::cut, {}, http::GrpcCode::ok}; }
 };
@@ -35,8 +37,9 @@ class FakeEtcd final : private http::GrpcService {
   explicit FakeEtcd(Behaviour behaviour)
       : behaviour_(std::move(behaviour)), server_(loop_, http::Limits{}, [](const std::string&) {}) {
     constexpr std::array<const char*, 8> paths = {
-        "/etcdserverpb.KV/Range",          "/etcdserverpb.KV/Put",           "/etcdserverpb.KV/DeleteRange",
-        "/etcdserverpb.KV/Txn",            "/etcdserverpb.KV/Compact",       "/etcdserverpb.Cluster/MemberList",
+        "/etcdserverpb.KV/Range",          "/etcdserverpb.KV/Put",
+        "/etcdserverpb.KV/DeleteRange",    "/etcdserverpb.KV/Txn",
+        "/etcdserverpb.KV/Compact",        "/etcdserverpb.Cluster/MemberList",
         "/etcdserverpb.Maintenance/Alarm", "/etcdserverpb.Maintenance/Status"};
     for (uint32_t i = 0; i < paths.size(); ++i) {
       server_.add_unary(paths[i], this, i);
@@ -69,10 +72,17 @@ class FakeEtcd final : private http::GrpcService {
     ++calls_;
     FakeAnswer answer = behaviour_(names_[method], message);
     switch (answer.kind) {
-      case FakeAnswer::Kind::reply: server_.reply(call, std::move(answer.body)); break;
-      case FakeAnswer::Kind::fail: server_.fail(call, answer.code, answer.body); break;
-      case FakeAnswer::Kind::silence: break;
-      case FakeAnswer::Kind::cut: cut_ = true; break;
+      case FakeAnswer::Kind::reply:
+        server_.reply(call, std::move(answer.body));
+        break;
+      case FakeAnswer::Kind::fail:
+        server_.fail(call, answer.code, answer.body);
+        break;
+      case FakeAnswer::Kind::silence:
+        break;
+      case FakeAnswer::Kind::cut:
+        cut_ = true;
+        break;
     }
   }
 

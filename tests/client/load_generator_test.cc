@@ -1,8 +1,8 @@
 #include <gtest/gtest.h>
 
+#include <unistd.h>
 #include <mutex>
 #include <set>
-#include <unistd.h>
 
 #include "client/load.h"
 #include "etcd/rpc.pb.h"
@@ -33,7 +33,9 @@ std::string revision_answer(int64_t revision) {
 }
 
 TEST(LoadGenerator, CountsEverySuccessOnce) {
-  FakeEtcd server([](std::string_view, std::string_view) { return FakeAnswer::reply(revision_answer<etcdserverpb::PutResponse>(2)); });
+  FakeEtcd server([](std::string_view, std::string_view) {
+    return FakeAnswer::reply(revision_answer<etcdserverpb::PutResponse>(2));
+  });
   LoadOptions options = small_load(server);
   options.pids = {static_cast<int>(::getpid()), 0x7fffffff};
   Result<LoadReport> report = run_load(options, {});
@@ -78,8 +80,11 @@ TEST(LoadGenerator, CountsErrorsByCodeAndUnknownOutcomes) {
   int calls = 0;
   FakeEtcd server([&](std::string_view, std::string_view) {
     ++calls;
-    if (calls % 10 == 1) return FakeAnswer::fail(http::GrpcCode::unavailable, "etcdserver: request timed out");
-    if (calls % 10 == 2) return FakeAnswer::fail(http::GrpcCode::resource_exhausted, "etcdserver: mvcc: database space exceeded");
+    if (calls % 10 == 1)
+      return FakeAnswer::fail(http::GrpcCode::unavailable, "etcdserver: request timed out");
+    if (calls % 10 == 2)
+      return FakeAnswer::fail(http::GrpcCode::resource_exhausted,
+                              "etcdserver: mvcc: database space exceeded");
     return FakeAnswer::reply(revision_answer<etcdserverpb::PutResponse>(2));
   });
   LoadOptions options = small_load(server);
@@ -93,7 +98,8 @@ TEST(LoadGenerator, CountsErrorsByCodeAndUnknownOutcomes) {
   EXPECT_EQ(report->error_texts.count("etcdserver: request timed out"), 1u);
 }
 
-// Coordinated omission: a server that stalls must show in the latency of the requests that were due meanwhile.
+// Coordinated omission: a server that stalls must show in the latency of the requests that were due
+// meanwhile.
 TEST(LoadGenerator, AnOpenLoopCountsFromThePlannedMoment) {
   int calls = 0;
   FakeEtcd server([&](std::string_view, std::string_view) {

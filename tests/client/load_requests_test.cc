@@ -95,8 +95,9 @@ TEST(LoadAnswer, ReadsWhatProtobufWrites) {
 }
 
 TEST(LoadAnswer, SurvivesGarbage) {
-  for (const std::string& bytes : {std::string("\x0a\xff"), std::string("\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff"),
-                                   std::string("\x12"), std::string("\x0b"), std::string("\x09\x01")}) {
+  for (const std::string& bytes :
+       {std::string("\x0a\xff"), std::string("\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff"),
+        std::string("\x12"), std::string("\x0b"), std::string("\x09\x01")}) {
     EXPECT_EQ(read_answer(LoadOp::txn, bytes).succeeded, false);
   }
 }

@@ -15,8 +15,9 @@ TEST(Fate, OfALostCallIsUnknown) {
 }
 
 TEST(Fate, OfARefusalIsNotDone) {
-  for (const Code code : {Code::invalid_argument, Code::not_found, Code::permission_denied, Code::resource_exhausted,
-                          Code::failed_precondition, Code::out_of_range, Code::unimplemented, Code::unauthenticated}) {
+  for (const Code code :
+       {Code::invalid_argument, Code::not_found, Code::permission_denied, Code::resource_exhausted,
+        Code::failed_precondition, Code::out_of_range, Code::unimplemented, Code::unauthenticated}) {
     EXPECT_EQ(fate_of(CallEnd::answered, code, "no"), Fate::not_done) << code_name(code);
   }
 }

@@ -1,8 +1,8 @@
-// Whatever a client can send: bytes into the port's sniffing, HTTP/2, gRPC framing and HTTP/1.1, in pieces, with
-// answers given at once, later and never. After the connection is gone nothing may be left.
+// Whatever a client can send: bytes into the port's sniffing, HTTP/2, gRPC framing and HTTP/1.1, in pieces,
+// with answers given at once, later and never. After the connection is gone nothing may be left.
 //
-// Input: one byte of mode (bit 0: the HTTP/2 preface and an empty SETTINGS are put in front; bits 1-3: piece size;
-// bit 4: the client never reads), then the stream.
+// Input: one byte of mode (bit 0: the HTTP/2 preface and an empty SETTINGS are put in front; bits 1-3: piece
+// size; bit 4: the client never reads), then the stream.
 #include <algorithm>
 #include <cstdint>
 #include <cstdlib>
@@ -65,7 +65,9 @@ class FuzzService final : public http::GrpcService, public http::HttpHandler {
     if (method == 1) return server->fail(call, http::GrpcCode::not_found, message.substr(0, 100));
     parked.push_back(call);
   }
-  void on_message(http::CallId call, uint32_t, std::string_view message) override { server->send(call, std::string(message)); }
+  void on_message(http::CallId call, uint32_t, std::string_view message) override {
+    server->send(call, std::string(message));
+  }
   void on_half_closed(http::CallId call, uint32_t) override { server->finish(call, http::GrpcCode::ok); }
   void on_request(http::CallId call, const http::HttpRequest& request) override {
     server->answer(call, {200, "text/plain", std::string(request.query) + std::string(request.body), {}});

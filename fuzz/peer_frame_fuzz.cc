@@ -38,7 +38,8 @@ void read_stream(std::string_view bytes, size_t piece) {
       if (status == FrameReader::Status::broken) return;
       if (status == FrameReader::Status::need_more) break;
       if (frame.kind == FrameKind::message) check_message(frame.payload);
-      if (frame.kind == FrameKind::hello || frame.kind == FrameKind::welcome) (void)decode_hello(frame.payload);
+      if (frame.kind == FrameKind::hello || frame.kind == FrameKind::welcome)
+        (void)decode_hello(frame.payload);
       if (frame.kind == FrameKind::refusal) (void)decode_refusal(frame.payload);
     }
     DECREE_CHECK(reader.buffered_bytes() <= (1u << 20) + kFrameHeaderBytes, "at most one frame is held");
@@ -52,8 +53,12 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const std::string_view bytes(reinterpret_cast<const char*>(data) + 2, size - 2);
   const size_t piece = 1 + data[1];
   switch (data[0] % 4) {
-    case 0: read_stream(bytes, piece); break;
-    case 1: check_message(bytes); break;
+    case 0:
+      read_stream(bytes, piece);
+      break;
+    case 1:
+      check_message(bytes);
+      break;
     case 2: {
       // A right frame around arbitrary bytes: the checksum would keep the fuzzer out otherwise.
       std::string framed;

@@ -1,5 +1,5 @@
-// Bytes of the log, the superblock and snapshots, as damage or an enemy may have left them: never a crash, never memory
-// without bound, never a value that was not written.
+// Bytes of the log, the superblock and snapshots, as damage or an enemy may have left them: never a crash,
+// never memory without bound, never a value that was not written.
 //
 // The first byte of the input chooses what the rest is taken for.
 #include <cstdint>
@@ -68,7 +68,8 @@ struct Image {
       commit(**dir, AcceptRecord{Ballot{0, 1, 0, NodeId(1)}, Slot(slot), {entry(slot, letter)}});
       values[Slot(slot)] = std::string(40, letter);
       if (slot == 10) {
-        auto writer = (*dir)->snapshots().begin(SnapshotMeta{identity().cluster, Slot(10), {1, 2}, 1, membership});
+        auto writer =
+            (*dir)->snapshots().begin(SnapshotMeta{identity().cluster, Slot(10), {1, 2}, 1, membership});
         require(writer.ok() && (*writer)->append(std::string(600, 's')).ok() && (*writer)->finish().ok());
         commit(**dir, SnapshotRecord{Slot(10), {1, 2}});
       }
@@ -90,7 +91,8 @@ struct Input {
   size_t size;
   uint64_t number(size_t bytes) {
     uint64_t v = 0;
-    for (size_t i = 0; i < bytes && size > 0; ++i, ++data, --size) v |= static_cast<uint64_t>(*data) << (8 * i);
+    for (size_t i = 0; i < bytes && size > 0; ++i, ++data, --size)
+      v |= static_cast<uint64_t>(*data) << (8 * i);
     return v;
   }
   std::string_view bytes(size_t n) {
@@ -144,7 +146,8 @@ void edit_directory(Input in) {
       const std::string& from = image().paths[in.number(1) % image().paths.size()];
       const std::string content = image().files.content(from);
       const uint64_t block = in.number(1) * 512;
-      if (block < content.size()) files.overwrite(path, offset / 512 * 512, std::string_view(content).substr(block, 512));
+      if (block < content.size())
+        files.overwrite(path, offset / 512 * 512, std::string_view(content).substr(block, 512));
     } else {
       files.put_file(path, image().files.content(image().paths[in.number(1) % image().paths.size()]));
     }
@@ -208,7 +211,8 @@ void sealed_log(Input in, uint64_t salt) {
   if (record.size() < kRecordHeaderBytes) return;
   record[0] = static_cast<char>(2 + static_cast<uint8_t>(record[0]) % 5);
   store_le<uint32_t>(record.data() + 40, static_cast<uint32_t>(record.size() - kRecordHeaderBytes));
-  store_le<uint64_t>(record.data() + 48, checksum64(std::string_view(record).substr(kRecordHeaderBytes), salt));
+  store_le<uint64_t>(record.data() + 48,
+                     checksum64(std::string_view(record).substr(kRecordHeaderBytes), salt));
   store_le<uint64_t>(record.data() + 56, checksum64(std::string_view(record).substr(0, 56), salt));
   bytes += record;
   seal_batch(header, begin, 512, salt, &bytes);

@@ -23,7 +23,7 @@ struct DecidedEntry {
   Slot slot;
   uint64_t term = 0;  // etcd's raft_term at this point of the log, monotone
   Entry entry;
-  Digest128 chain;    // chain(slot): goes into a snapshot taken here
+  Digest128 chain;  // chain(slot): goes into a snapshot taken here
 };
 
 // A read that asked earlier may be served as soon as `index` is applied.
@@ -104,7 +104,7 @@ struct PeerLink {
 // A snapshot of the state machine at `index` taken here is durable.
 struct SnapshotTaken {
   Slot index;
-  Digest128 chain;     // of the last DecidedEntry it covers, as is the term
+  Digest128 chain;  // of the last DecidedEntry it covers, as is the term
   uint64_t term = 0;
 };
 // A snapshot from a peer is verified, durable and restored into the state machine.

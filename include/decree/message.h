@@ -106,7 +106,7 @@ struct Chosen {
 
 // ---- clients of other members ----
 struct Forward {
-  Ballot ballot;       // proposed under this ballot or not at all: makes the outcome decidable later
+  Ballot ballot;  // proposed under this ballot or not at all: makes the outcome decidable later
   uint64_t boot = 0;
   uint64_t batch = 0;  // counts up within (boot, ballot); a batch seen twice or late is dropped
   std::vector<Entry> entries;

@@ -59,7 +59,7 @@ struct DecidedRecord {
 // A snapshot at `index` was installed or taken and is durable; the log starts behind it.
 struct SnapshotRecord {
   Slot index;
-  Digest128 chain;  // chain(index)
+  Digest128 chain;    // chain(index)
   uint64_t term = 0;  // highest barrier's term at index
   friend bool operator==(const SnapshotRecord&, const SnapshotRecord&) = default;
 };

@@ -6,8 +6,8 @@
 
 namespace decree::api {
 
-// Looks a few times a second; says nothing when the store already holds what it would say. Not before the member
-// has caught up: its old attributes may still be in the part of the log that it has not seen.
+// Looks a few times a second; says nothing when the store already holds what it would say. Not before the
+// member has caught up: its old attributes may still be in the part of the log that it has not seen.
 void Announcer::tick(net::SteadyTime now) {
   if (waiting_ || now < next_) return;
   next_ = now + std::chrono::milliseconds(200);
@@ -24,7 +24,8 @@ void Announcer::tick(net::SteadyTime now) {
     member.set_name(own.name);
     for (const std::string& url : own.client_urls) member.add_clienturls(url);
     waiting_ = true;
-    return context_.pending.propose({}, kv::encode_command(kv::CommandType::member_attributes, member.SerializeAsString()), this);
+    return context_.pending.propose(
+        {}, kv::encode_command(kv::CommandType::member_attributes, member.SerializeAsString()), this);
   }
   if (context_.is_leader() && context_.store.cluster_version() != kClusterVersion) {
     waiting_ = true;

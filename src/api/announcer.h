@@ -1,4 +1,5 @@
-// Tells the cluster, through the log, this member's name and client URLs, and the cluster version when leading.
+// Tells the cluster, through the log, this member's name and client URLs, and the cluster version when
+// leading.
 #pragma once
 
 #include "api/context.h"

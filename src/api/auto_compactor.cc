@@ -15,8 +15,8 @@ AutoCompactor::AutoCompactor(AutoCompaction mode, std::chrono::seconds period, i
 
 int64_t AutoCompactor::due(net::SteadyTime now, int64_t revision, int64_t compacted, bool leading) {
   if (mode_ == AutoCompaction::off || now < next_look_) return 0;
-  const int64_t target =
-      mode_ == AutoCompaction::periodic ? due_periodic(now, revision, leading) : due_by_revision(now, revision, leading);
+  const int64_t target = mode_ == AutoCompaction::periodic ? due_periodic(now, revision, leading)
+                                                           : due_by_revision(now, revision, leading);
   return target > std::max<int64_t>(compacted, 0) ? target : 0;
 }
 

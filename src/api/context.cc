@@ -14,8 +14,9 @@ struct Nobody final : Finisher {
 
 }  // namespace
 
-Context::Context(net::EventLoop& loop_in, http::Server& server_in, Consensus& consensus_in, kv::Store& store_in,
-                 const FrontOptions& options_in, std::function<void(const std::string&)> log_in)
+Context::Context(net::EventLoop& loop_in, http::Server& server_in, Consensus& consensus_in,
+                 kv::Store& store_in, const FrontOptions& options_in,
+                 std::function<void(const std::string&)> log_in)
     : loop(loop_in),
       server(server_in),
       consensus(consensus_in),
@@ -49,7 +50,8 @@ void Context::raise_no_space() {
   request.set_action(etcdserverpb::AlarmRequest::ACTIVATE);
   request.set_memberid(status().identity.member_id);
   request.set_alarm(etcdserverpb::NOSPACE);
-  log("the quota (--quota-backend-bytes) is used up: writes are refused until keys are deleted, compacted and the alarm "
+  log("the quota (--quota-backend-bytes) is used up: writes are refused until keys are deleted, compacted "
+      "and the alarm "
       "is disarmed (etcdctl alarm disarm)");
   pending.propose({}, kv::encode_command(kv::CommandType::alarm, request.SerializeAsString()), &nobody);
 }

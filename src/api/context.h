@@ -29,8 +29,8 @@ struct Context {
   LongAnswers long_answers;
   std::function<void(const std::string&)> log;
 
-  // Consensus' status as of this turn; asked again after something was applied, so that the term in an answer is
-  // never older than one that a client has already seen.
+  // Consensus' status as of this turn; asked again after something was applied, so that the term in an answer
+  // is never older than one that a client has already seen.
   const ConsensusStatus& status();
   void forget_status() { status_known = false; }
   uint64_t term() { return status().replica.term; }

@@ -1,4 +1,5 @@
-// Refusals of the server itself (the store's are in kv/status.h). Clients match code and text; never reword one.
+// Refusals of the server itself (the store's are in kv/status.h). Clients match code and text; never reword
+// one.
 #pragma once
 
 #include <string_view>
@@ -20,14 +21,18 @@ inline constexpr EtcdError kTimeoutLeaderFail{
     http::GrpcCode::unavailable, "etcdserver: request timed out, possibly due to previous leader failure"};
 inline constexpr EtcdError kTransferTimeout{http::GrpcCode::unknown,
                                             "etcdserver: request timed out, leader transfer took too long"};
-inline constexpr EtcdError kTooManyRequests{http::GrpcCode::resource_exhausted, "etcdserver: too many requests"};
+inline constexpr EtcdError kTooManyRequests{http::GrpcCode::resource_exhausted,
+                                            "etcdserver: too many requests"};
 inline constexpr EtcdError kNotLeader{http::GrpcCode::failed_precondition, "etcdserver: not leader"};
-inline constexpr EtcdError kBadTransferee{http::GrpcCode::failed_precondition, "etcdserver: bad leader transferee"};
+inline constexpr EtcdError kBadTransferee{http::GrpcCode::failed_precondition,
+                                          "etcdserver: bad leader transferee"};
 inline constexpr EtcdError kDeadline{http::GrpcCode::deadline_exceeded, "context deadline exceeded"};
 inline constexpr EtcdError kMalformedRequest{
-    http::GrpcCode::internal, "grpc: error unmarshalling request: the bytes are not the message that this method takes"};
+    http::GrpcCode::internal,
+    "grpc: error unmarshalling request: the bytes are not the message that this method takes"};
 // Ours; etcd has no text for it.
 inline constexpr EtcdError kDiskFull{
-    http::GrpcCode::unavailable, "etcdserver: the disk of this member is full: free space on it, or write through another member"};
+    http::GrpcCode::unavailable,
+    "etcdserver: the disk of this member is full: free space on it, or write through another member"};
 
 }  // namespace decree::api

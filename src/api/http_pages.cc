@@ -10,7 +10,8 @@ namespace decree::api {
 
 namespace {
 
-const char* const check_names[] = {"data_corruption", "serializable_read", "linearizable_read", "non_learner"};
+const char* const check_names[] = {"data_corruption", "serializable_read", "linearizable_read",
+                                   "non_learner"};
 constexpr uint32_t check_count = 4;
 constexpr uint32_t linearizable_check = 2;
 constexpr uint32_t livez_checks = 1u << 1;
@@ -41,7 +42,8 @@ const char* alarm_name(kv::AlarmKind kind) {
 
 HttpPages::HttpPages(Context& context, http::Server& server, Metrics& metrics)
     : context_(context), server_(server), metrics_(metrics) {
-  for (const char* path : {"/health", "/version", "/metrics", "/livez", "/readyz", "/livez/serializable_read"})
+  for (const char* path :
+       {"/health", "/version", "/metrics", "/livez", "/readyz", "/livez/serializable_read"})
     server.add_http(path, this);
   for (const char* check : check_names) server.add_http(fmt::format("/readyz/{}", check), this);
 }
@@ -50,13 +52,17 @@ void HttpPages::on_request(http::CallId call, const http::HttpRequest& request) 
   if (request.method != "GET" && !(request.method == "HEAD" && request.path != "/health"))
     return server_.answer(call, {405, "text/plain; charset=utf-8", "Method Not Allowed\n", "GET"});
   if (request.path == "/health") return health(call, request);
-  if (request.path == "/metrics") return server_.answer(call, {200, "text/plain; version=0.0.4; charset=utf-8", metrics_.text(), {}});
+  if (request.path == "/metrics")
+    return server_.answer(call, {200, "text/plain; version=0.0.4; charset=utf-8", metrics_.text(), {}});
   if (request.path != "/version") return checks(call, request);
   const std::string& agreed = context_.store.cluster_version();
-  server_.answer(call, {200, json,
-                        fmt::format(R"({{"etcdserver":"{}","etcdcluster":"{}","storage":"{}","decree":"{}"}})", kServerVersion,
-                                    agreed.empty() ? kClusterVersion : agreed, kStorageVersion, kDecreeVersion),
-                        {}});
+  server_.answer(
+      call,
+      {200,
+       json,
+       fmt::format(R"({{"etcdserver":"{}","etcdcluster":"{}","storage":"{}","decree":"{}"}})", kServerVersion,
+                   agreed.empty() ? kClusterVersion : agreed, kStorageVersion, kDecreeVersion),
+       {}});
 }
 
 // ---- /health: alarms, leader, then a read, in etcd's order
@@ -69,7 +75,8 @@ void HttpPages::health(http::CallId call, const http::HttpRequest& request) {
     if (std::find(excluded.begin(), excluded.end(), name) == excluded.end())
       return finish_health(call, fmt::format("ALARM {}", name));
   }
-  if (local) return finish_health(call, context_.status().replica.ready ? "" : "RANGE ERROR:etcdserver: not ready");
+  if (local)
+    return finish_health(call, context_.status().replica.ready ? "" : "RANGE ERROR:etcdserver: not ready");
   if (!context_.has_leader()) return finish_health(call, "RAFT NO LEADER");
   ask({call, true, false, 0});
 }
@@ -93,8 +100,11 @@ HttpPages::Probe HttpPages::take(uint32_t tag) {
 
 void HttpPages::finish_health(http::CallId call, const std::string& reason) {
   ++(reason.empty() ? health_successes_ : health_failures_);
-  server_.answer(call, {reason.empty() ? 200 : 503, json,
-                        fmt::format(R"({{"health":"{}","reason":"{}"}})", reason.empty() ? "true" : "false", reason), {}});
+  server_.answer(
+      call, {reason.empty() ? 200 : 503,
+             json,
+             fmt::format(R"({{"health":"{}","reason":"{}"}})", reason.empty() ? "true" : "false", reason),
+             {}});
 }
 
 // ---- /livez, /readyz
@@ -114,11 +124,14 @@ void HttpPages::checks(http::CallId call, const http::HttpRequest& request) {
 }
 
 std::string HttpPages::run_check(const std::string& name, const std::string& read_error) {
-  if (name == "data_corruption") return context_.store.has_alarm(kv::AlarmKind::corrupt) ? "alarm activated: CORRUPT" : "";
-  if (name == "serializable_read") return context_.status().replica.ready ? "" : "range error: the member is catching up";
+  if (name == "data_corruption")
+    return context_.store.has_alarm(kv::AlarmKind::corrupt) ? "alarm activated: CORRUPT" : "";
+  if (name == "serializable_read")
+    return context_.status().replica.ready ? "" : "range error: the member is catching up";
   if (name == "linearizable_read") return read_error.empty() ? "" : "range error: " + read_error;
   for (const PeerStatus& peer : context_.status().members)
-    if (peer.member.member_id == context_.status().identity.member_id && peer.member.role == MemberRole::learner)
+    if (peer.member.member_id == context_.status().identity.member_id &&
+        peer.member.role == MemberRole::learner)
       return "The local node is learner";
   return {};
 }
@@ -130,10 +143,13 @@ void HttpPages::finish_checks(const Probe& probe, const std::string& read_error)
     if ((probe.checks & (1u << i)) == 0) continue;
     const std::string problem = run_check(check_names[i], read_error);
     good = good && problem.empty();
-    lines += problem.empty() ? fmt::format("[+]{} ok\n", check_names[i]) : fmt::format("[-]{} failed: {}\n", check_names[i], problem);
+    lines += problem.empty() ? fmt::format("[+]{} ok\n", check_names[i])
+                             : fmt::format("[-]{} failed: {}\n", check_names[i], problem);
   }
   const bool list = !good || probe.verbose;
-  server_.answer(probe.call, {good ? 200 : 503, "text/plain; charset=utf-8", (list ? lines : "") + (good ? "ok\n" : ""), {}});
+  server_.answer(
+      probe.call,
+      {good ? 200 : 503, "text/plain; charset=utf-8", (list ? lines : "") + (good ? "ok\n" : ""), {}});
 }
 
 void HttpPages::on_read(http::CallId /*call*/, uint32_t tag) {

@@ -47,11 +47,16 @@ KvService::~KvService() = default;
 
 void KvService::on_unary(http::CallId call, uint32_t method, std::string_view message) {
   switch (method) {
-    case method_range: return range(call, message);
-    case method_put: return put(call, message);
-    case method_delete_range: return delete_range(call, message);
-    case method_txn: return txn(call, message);
-    default: return compact(call, message);
+    case method_range:
+      return range(call, message);
+    case method_put:
+      return put(call, message);
+    case method_delete_range:
+      return delete_range(call, message);
+    case method_txn:
+      return txn(call, message);
+    default:
+      return compact(call, message);
   }
 }
 
@@ -69,7 +74,8 @@ uint32_t KvService::save() {
 
 void KvService::release(uint32_t tag) {
   // A large transaction must not stay for ever in a place that a get uses next.
-  if (saved_[tag]->is_txn || saved_[tag]->range.SpaceUsedLong() > 4096) saved_[tag] = std::make_unique<Saved>();
+  if (saved_[tag]->is_txn || saved_[tag]->range.SpaceUsedLong() > 4096)
+    saved_[tag] = std::make_unique<Saved>();
   free_saved_.push_back(tag);
 }
 
@@ -90,7 +96,8 @@ void KvService::range(http::CallId call, std::string_view message) {
 }
 
 void KvService::serve(http::CallId call, const Saved& saved) {
-  if (saved.is_txn) return send_reply(context_.server, call, context_.store.read_txn(saved.txn, context_.term()));
+  if (saved.is_txn)
+    return send_reply(context_.server, call, context_.store.read_txn(saved.txn, context_.term()));
   kv::Store::RangeOutcome outcome = context_.store.range(saved.range, context_.term());
   if (auto* reply = std::get_if<Reply>(&outcome))
     send_reply(context_.server, call, std::move(*reply));
@@ -118,7 +125,8 @@ void KvService::put(http::CallId call, std::string_view message) {
   if (const kv::Refusal refusal = kv::check_put(request); !refusal.ok())
     return send_reply(context_.server, call, refusal.reply());
   if (write_refused(call, message, true, kv::quota_cost_bytes(request))) return;
-  context_.pending.propose(call, kv::encode_command(kv::CommandType::put, message, context_.options.quota_bytes));
+  context_.pending.propose(call,
+                           kv::encode_command(kv::CommandType::put, message, context_.options.quota_bytes));
 }
 
 void KvService::delete_range(http::CallId call, std::string_view message) {
@@ -127,7 +135,8 @@ void KvService::delete_range(http::CallId call, std::string_view message) {
   if (const kv::Refusal refusal = kv::check_delete_range(request); !refusal.ok())
     return send_reply(context_.server, call, refusal.reply());
   if (write_refused(call, message, false, 0)) return;
-  context_.pending.propose(call, kv::encode_command(kv::CommandType::delete_range, message, context_.options.quota_bytes));
+  context_.pending.propose(
+      call, kv::encode_command(kv::CommandType::delete_range, message, context_.options.quota_bytes));
 }
 
 void KvService::txn(http::CallId call, std::string_view message) {
@@ -138,8 +147,8 @@ void KvService::txn(http::CallId call, std::string_view message) {
   if (!kv::txn_is_read_only(request)) {
     const bool puts = kv::txn_has_put(request);
     if (write_refused(call, message, puts, puts ? kv::quota_cost_bytes(request) : 0)) return;
-    return context_.pending.propose(call,
-                                    kv::encode_command(kv::CommandType::txn, message, context_.options.quota_bytes));
+    return context_.pending.propose(
+        call, kv::encode_command(kv::CommandType::txn, message, context_.options.quota_bytes));
   }
   const bool local = kv::txn_is_serializable(request) && context_.status().replica.ready;
   const uint32_t tag = save();
@@ -165,7 +174,8 @@ void KvService::compact(http::CallId call, std::string_view message) {
 void KvService::on_applied(http::CallId call, uint32_t tag, Reply reply) {
   const int64_t revision = saved_[tag]->revision;
   release(tag);
-  if (reply.code != 0 || context_.store.compaction_done(revision)) return send_reply(context_.server, call, std::move(reply));
+  if (reply.code != 0 || context_.store.compaction_done(revision))
+    return send_reply(context_.server, call, std::move(reply));
   compactions_.push_back({call, revision, std::move(reply)});
 }
 

@@ -24,8 +24,8 @@ class KvService final : public http::GrpcService, public Finisher {
   void tick();
 
  private:
-  struct Saved;          // a request that waits for its read
-  struct Waiting {       // an answer that waits for physical compaction
+  struct Saved;     // a request that waits for its read
+  struct Waiting {  // an answer that waits for physical compaction
     http::CallId call;
     int64_t revision = 0;
     Reply reply;

@@ -16,8 +16,12 @@ constexpr uint64_t message_bytes_max = 0xffffffff;  // gRPC's length field
 
 LongAnswers::LongAnswers(net::EventLoop& loop, http::Server& server) : loop_(loop), server_(server) {}
 
-void LongAnswers::add(http::CallId call, std::unique_ptr<kv::RangeJob> job) { take({call, std::move(job), nullptr}); }
-void LongAnswers::add(http::CallId call, std::unique_ptr<kv::HashJob> job) { take({call, nullptr, std::move(job)}); }
+void LongAnswers::add(http::CallId call, std::unique_ptr<kv::RangeJob> job) {
+  take({call, std::move(job), nullptr});
+}
+void LongAnswers::add(http::CallId call, std::unique_ptr<kv::HashJob> job) {
+  take({call, nullptr, std::move(job)});
+}
 
 void LongAnswers::take(Answer answer) {
   if (size() >= answers_max) return send_error(server_, answer.call, kTooManyRequests);
@@ -43,7 +47,8 @@ void LongAnswers::prepare_front() {
   const uint64_t total = front.range->total_bytes();
   if (total > message_bytes_max) {
     server_.fail(front.call, http::GrpcCode::resource_exhausted,
-                 "etcdserver: the answer is larger than a gRPC message can be (4 GiB): ask with a limit, page by page");
+                 "etcdserver: the answer is larger than a gRPC message can be (4 GiB): ask with a limit, "
+                 "page by page");
     return preparing_.pop_front();
   }
   server_.begin_reply(front.call, total);

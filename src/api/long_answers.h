@@ -1,5 +1,5 @@
-// Answers that take longer than a slice: big ranges and hashes, worked on between turns under a budget and handed
-// out as the client takes them. Memory per answer stays small however long it is.
+// Answers that take longer than a slice: big ranges and hashes, worked on between turns under a budget and
+// handed out as the client takes them. Memory per answer stays small however long it is.
 #pragma once
 
 #include <chrono>

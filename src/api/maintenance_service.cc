@@ -12,7 +12,14 @@ namespace decree::api {
 
 namespace {
 
-enum Method : uint32_t { method_alarm, method_status, method_defragment, method_hash, method_hash_kv, method_move_leader };
+enum Method : uint32_t {
+  method_alarm,
+  method_status,
+  method_defragment,
+  method_hash,
+  method_hash_kv,
+  method_move_leader
+};
 
 template <class Message>
 bool parse(Message* message, std::string_view bytes) {
@@ -36,13 +43,19 @@ MaintenanceService::MaintenanceService(Context& context) : context_(context) {
 
 void MaintenanceService::on_unary(http::CallId call, uint32_t method, std::string_view message) {
   switch (method) {
-    case method_alarm: return alarm(call, message);
-    case method_status: return status(call);
+    case method_alarm:
+      return alarm(call, message);
+    case method_status:
+      return status(call);
     // Memory is given back when versions go; there is no file to rewrite.
-    case method_defragment: return context_.server.reply(call, etcdserverpb::DefragmentResponse().SerializeAsString());
-    case method_hash: return hash(call);
-    case method_hash_kv: return hash_kv(call, message);
-    default: return move_leader(call, message);
+    case method_defragment:
+      return context_.server.reply(call, etcdserverpb::DefragmentResponse().SerializeAsString());
+    case method_hash:
+      return hash(call);
+    case method_hash_kv:
+      return hash_kv(call, message);
+    default:
+      return move_leader(call, message);
   }
 }
 
@@ -55,8 +68,8 @@ void MaintenanceService::alarm(http::CallId call, std::string_view message) {
   }
   // Our own bytes, not the client's: unknown fields of any size have no business in the log.
   request.DiscardUnknownFields();
-  context_.pending.propose(
-      call, kv::encode_command(kv::CommandType::alarm, request.SerializeAsString(), context_.options.quota_bytes));
+  context_.pending.propose(call, kv::encode_command(kv::CommandType::alarm, request.SerializeAsString(),
+                                                    context_.options.quota_bytes));
 }
 
 void MaintenanceService::on_read(http::CallId call, uint32_t tag) {
@@ -86,16 +99,19 @@ void MaintenanceService::status(http::CallId call) {
   response.set_dbsizequota(static_cast<int64_t>(context_.options.quota_bytes));
   response.mutable_downgradeinfo();
   for (const PeerStatus& peer : now.members)
-    if (peer.member.member_id == now.identity.member_id) response.set_islearner(peer.member.role == MemberRole::learner);
+    if (peer.member.member_id == now.identity.member_id)
+      response.set_islearner(peer.member.role == MemberRole::learner);
   if (now.leader_member_id == 0) response.add_errors(std::string(kNoLeader.text));
   for (const kv::Alarm& alarm : context_.store.alarms())
-    response.add_errors(fmt::format("memberID:{} alarm:{} ", alarm.member_id,
-                                    etcdserverpb::AlarmType_Name(static_cast<etcdserverpb::AlarmType>(alarm.kind))));
+    response.add_errors(
+        fmt::format("memberID:{} alarm:{} ", alarm.member_id,
+                    etcdserverpb::AlarmType_Name(static_cast<etcdserverpb::AlarmType>(alarm.kind))));
   if (now.disk_full) response.add_errors("the disk of this member is full: free space on it");
   context_.server.reply(call, response.SerializeAsString());
 }
 
-// Not etcd's number (that is over its file's pages): only good for comparing our members at one applied index.
+// Not etcd's number (that is over its file's pages): only good for comparing our members at one applied
+// index.
 void MaintenanceService::hash(http::CallId call) {
   etcdserverpb::HashResponse response;
   context_.fill_header(response.mutable_header());
@@ -125,7 +141,8 @@ void MaintenanceService::move_leader(http::CallId call, std::string_view message
   if (target == now.members.end()) return send_error(context_.server, call, kBadTransferee);
   if (target->member.member_id == now.identity.member_id)
     return context_.server.reply(call, etcdserverpb::MoveLeaderResponse().SerializeAsString());
-  transfers_.push_back({call, request.targetid(), std::chrono::steady_clock::now() + context_.options.request_timeout});
+  transfers_.push_back(
+      {call, request.targetid(), std::chrono::steady_clock::now() + context_.options.request_timeout});
   context_.consensus.transfer_leadership(target->member.node);
 }
 

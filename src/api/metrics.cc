@@ -1,5 +1,5 @@
-#include <limits>
 #include "api/metrics.h"
+#include <limits>
 
 #include <prometheus/metric_family.h>
 #include <prometheus/text_serializer.h>
@@ -39,7 +39,8 @@ prometheus::MetricFamily histogram(const std::string& name, const std::string& h
   uint64_t cumulative = 0;
   for (size_t i = 0; i < Timings::bucket_count; ++i, bound *= 2) {
     cumulative += timings.buckets()[i];
-    metric.bucket.push_back({cumulative, i + 1 == Timings::bucket_count ? std::numeric_limits<double>::infinity() : bound});
+    metric.bucket.push_back(
+        {cumulative, i + 1 == Timings::bucket_count ? std::numeric_limits<double>::infinity() : bound});
   }
   return family;
 }
@@ -60,7 +61,8 @@ void Timings::observe(double seconds) {
 
 struct Metrics::Impl {
   std::map<std::string, Family> families;
-  void add(const std::string& name, const std::string& help, prometheus::MetricType type, Source source, const Labels& labels) {
+  void add(const std::string& name, const std::string& help, prometheus::MetricType type, Source source,
+           const Labels& labels) {
     Family& family = families[name];
     family.help = help;
     family.type = type;
@@ -96,9 +98,12 @@ std::string Metrics::text() const {
     if (!out.metric.empty()) families.push_back(std::move(out));
   }
   families.push_back(histogram("decree_turn_seconds", "Length of a turn of the loop.", turn_seconds));
-  families.push_back(histogram("etcd_disk_wal_fsync_duration_seconds", "Write and sync of one batch of the log.", wal_fsync_seconds));
-  families.push_back(histogram("etcd_disk_backend_commit_duration_seconds", "Writing of one snapshot file.", backend_commit_seconds));
-  families.push_back(counter("decree_slow_turns_total", "Turns over 10 ms.", static_cast<double>(slow_turns)));
+  families.push_back(histogram("etcd_disk_wal_fsync_duration_seconds",
+                               "Write and sync of one batch of the log.", wal_fsync_seconds));
+  families.push_back(histogram("etcd_disk_backend_commit_duration_seconds", "Writing of one snapshot file.",
+                               backend_commit_seconds));
+  families.push_back(
+      counter("decree_slow_turns_total", "Turns over 10 ms.", static_cast<double>(slow_turns)));
   std::ostringstream text;
   prometheus::TextSerializer().Serialize(text, families);
   return text.str();

@@ -43,11 +43,11 @@ class Metrics {
   Metrics& operator=(const Metrics&) = delete;
 
   // ---- fed by the host ----
-  Timings turn_seconds{50e-6};                 // decree_turn_seconds
-  Timings wal_fsync_seconds{50e-6};            // etcd_disk_wal_fsync_duration_seconds
-  Timings backend_commit_seconds{1e-3};        // etcd_disk_backend_commit_duration_seconds: one snapshot file
-  uint64_t proposals_failed = 0;               // etcd_server_proposals_failed_total
-  uint64_t slow_turns = 0;                     // decree_slow_turns_total
+  Timings turn_seconds{50e-6};           // decree_turn_seconds
+  Timings wal_fsync_seconds{50e-6};      // etcd_disk_wal_fsync_duration_seconds
+  Timings backend_commit_seconds{1e-3};  // etcd_disk_backend_commit_duration_seconds: one snapshot file
+  uint64_t proposals_failed = 0;         // etcd_server_proposals_failed_total
+  uint64_t slow_turns = 0;               // decree_slow_turns_total
 
   // Asked at every scrape. The same name may come several times with different labels.
   void add_counter(const std::string& name, const std::string& help, Source source, Labels labels = {});

@@ -18,7 +18,8 @@ void send_error(http::Server& server, http::CallId call, const EtcdError& error)
 PendingReplies::PendingReplies(http::Server& server, Consensus& consensus, const Limits& limits)
     : server_(server), consensus_(consensus), limits_(limits) {}
 
-PendingReplies::Parked PendingReplies::park(http::CallId call, Finisher* finisher, uint32_t tag, bool is_read) const {
+PendingReplies::Parked PendingReplies::park(http::CallId call, Finisher* finisher, uint32_t tag,
+                                            bool is_read) const {
   const net::SteadyTime ours = std::chrono::steady_clock::now() + limits_.timeout;
   const net::SteadyTime clients = server_.deadline(call);
   Parked parked;
@@ -75,7 +76,8 @@ void PendingReplies::on_applied(uint64_t seq, Reply reply) {
     send_reply(server_, parked.call, std::move(reply));
 }
 
-// Definitely not: say why. Only texts that make a client wait or go elsewhere, never one that hides the refusal.
+// Definitely not: say why. Only texts that make a client wait or go elsewhere, never one that hides the
+// refusal.
 EtcdError PendingReplies::refusal() const {
   const ConsensusStatus status = consensus_.status();
   if (status.disk_full) return kDiskFull;

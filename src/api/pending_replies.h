@@ -12,7 +12,8 @@
 
 namespace decree::api {
 
-// Gets what pending_replies cannot finish alone. `tag` is the finisher's own. Exactly one of the three is called.
+// Gets what pending_replies cannot finish alone. `tag` is the finisher's own. Exactly one of the three is
+// called.
 class Finisher {
  public:
   virtual ~Finisher() = default;
@@ -26,7 +27,7 @@ struct PendingCounters {
   uint64_t proposals_failed = 0;  // any outcome but applied
   uint64_t proposals_waiting = 0;
   uint64_t reads_waiting = 0;
-  uint64_t slow_reads = 0;        // read index had to be asked again
+  uint64_t slow_reads = 0;  // read index had to be asked again
   uint64_t reads_failed = 0;
 };
 
@@ -38,10 +39,11 @@ class PendingReplies final : public ConsensusSink {
   };
   PendingReplies(http::Server& server, Consensus& consensus, const Limits& limits);
 
-  // Proposes; the reply goes to the call as it is. With a finisher: to the finisher (`call` may then be void).
+  // Proposes; the reply goes to the call as it is. With a finisher: to the finisher (`call` may then be
+  // void).
   void propose(http::CallId call, std::string command, Finisher* finisher = nullptr, uint32_t tag = 0);
-  // Confirms that this member's state is not behind any write acknowledged so far. A read that no leader could
-  // confirm promised nothing and is asked again until the deadline.
+  // Confirms that this member's state is not behind any write acknowledged so far. A read that no leader
+  // could confirm promised nothing and is asked again until the deadline.
   void read(http::CallId call, Finisher* finisher, uint32_t tag);
 
   void expire(net::SteadyTime now);

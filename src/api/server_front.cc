@@ -49,7 +49,9 @@ struct ServerFront::Impl final : Finisher {
       front->context.forget_status();
       front->context.pending.on_applied(seq, std::move(reply));
     }
-    void on_outcome(uint64_t seq, Outcome outcome) override { front->context.pending.on_outcome(seq, outcome); }
+    void on_outcome(uint64_t seq, Outcome outcome) override {
+      front->context.pending.on_outcome(seq, outcome);
+    }
     void on_read(uint64_t seq, bool ok) override { front->context.pending.on_read(seq, ok); }
   };
 
@@ -64,12 +66,13 @@ struct ServerFront::Impl final : Finisher {
     next_expiry = now + expiry_interval;
     context.pending.expire(now);
     if (options.announce) announcer.tick(now);
-    const int64_t revision =
-        compactor.due(now, context.store.current_revision(), context.store.compacted_revision(), context.is_leader());
+    const int64_t revision = compactor.due(now, context.store.current_revision(),
+                                           context.store.compacted_revision(), context.is_leader());
     if (revision == 0) return;
     etcdserverpb::CompactionRequest request;
     request.set_revision(revision);
-    context.pending.propose({}, kv::encode_command(kv::CommandType::compact, request.SerializeAsString()), this);
+    context.pending.propose({}, kv::encode_command(kv::CommandType::compact, request.SerializeAsString()),
+                            this);
   }
 
   FrontOptions options;
@@ -91,8 +94,10 @@ struct ServerFront::Impl final : Finisher {
   net::SteadyTime next_expiry{};
 };
 
-ServerFront::ServerFront(net::EventLoop& loop, Consensus& consensus, kv::Store& store, FrontOptions options, Log log)
-    : impl_(std::make_unique<Impl>(loop, consensus, store, std::move(options), log ? std::move(log) : [](const std::string&) {})) {}
+ServerFront::ServerFront(net::EventLoop& loop, Consensus& consensus, kv::Store& store, FrontOptions options,
+                         Log log)
+    : impl_(std::make_unique<Impl>(
+          loop, consensus, store, std::move(options), log ? std::move(log) : [](const std::string&) {})) {}
 
 ServerFront::~ServerFront() {
   impl_->context.consensus.set_sink(nullptr);

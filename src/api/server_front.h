@@ -1,7 +1,7 @@
 // Everything between the client port and consensus: the etcd v3 services, /health, /version, /metrics.
 //
-// The host constructs one, calls listen() when the member may answer, tick() about every 10 ms, slice() once per
-// turn, and flushes the loop. All on the loop's thread.
+// The host constructs one, calls listen() when the member may answer, tick() about every 10 ms, slice() once
+// per turn, and flushes the loop. All on the loop's thread.
 #pragma once
 
 #include <chrono>
@@ -26,17 +26,17 @@ namespace decree::api {
 enum class AutoCompaction : uint8_t { off, periodic, revision };
 
 struct FrontOptions {
-  std::vector<net::HostPort> listen;                  // --listen-client-urls
-  std::vector<net::HostPort> listen_metrics;          // --listen-metrics-urls: HTTP only
-  std::vector<std::string> advertise_client_urls;     // own, until the cluster tells (PeerStatus::client_urls)
-  size_t request_bytes_max = 1572864;                 // --max-request-bytes, on the log entry
-  int64_t txn_ops_max = 128;                          // --max-txn-ops
-  uint64_t quota_bytes = 0;                           // --quota-backend-bytes as the store counts; 0 = none
-  std::chrono::milliseconds request_timeout{7000};    // 5 s + 2 x election timeout
+  std::vector<net::HostPort> listen;                // --listen-client-urls
+  std::vector<net::HostPort> listen_metrics;        // --listen-metrics-urls: HTTP only
+  std::vector<std::string> advertise_client_urls;   // own, until the cluster tells (PeerStatus::client_urls)
+  size_t request_bytes_max = 1572864;               // --max-request-bytes, on the log entry
+  int64_t txn_ops_max = 128;                        // --max-txn-ops
+  uint64_t quota_bytes = 0;                         // --quota-backend-bytes as the store counts; 0 = none
+  std::chrono::milliseconds request_timeout{7000};  // 5 s + 2 x election timeout
   AutoCompaction auto_compaction = AutoCompaction::off;
-  std::chrono::seconds compaction_period{0};          // periodic: keep so much history
-  int64_t compaction_revisions = 0;                   // revision: keep so many revisions
-  size_t calls_in_flight_max = 20000;                 // proposals and reads parked here
+  std::chrono::seconds compaction_period{0};  // periodic: keep so much history
+  int64_t compaction_revisions = 0;           // revision: keep so many revisions
+  size_t calls_in_flight_max = 20000;         // proposals and reads parked here
   // Publishes this member's name and client URLs through the log, and the cluster version when leading.
   bool announce = true;
   http::Limits limits;

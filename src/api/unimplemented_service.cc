@@ -28,19 +28,26 @@ UnimplementedService::UnimplementedService(http::Server& server) : server_(serve
   }
 }
 
-// The code tells clients not to try again; the Go client's Authenticate, called first thing when a user is given,
-// has a text of its own that lets it go on without a token.
+// The code tells clients not to try again; the Go client's Authenticate, called first thing when a user is
+// given, has a text of its own that lets it go on without a token.
 void UnimplementedService::refuse(http::CallId call, uint32_t method) {
   if (names_[method] == "Auth.Authenticate")
-    return server_.fail(call, http::GrpcCode::failed_precondition, "etcdserver: authentication is not enabled");
-  server_.fail(call, http::GrpcCode::unimplemented,
-               fmt::format("decree: {} is not in this release of decreed; it serves KV, MemberList, Status, Alarm, HashKV "
-                           "and MoveLeader",
-                           names_[method]));
+    return server_.fail(call, http::GrpcCode::failed_precondition,
+                        "etcdserver: authentication is not enabled");
+  server_.fail(
+      call, http::GrpcCode::unimplemented,
+      fmt::format(
+          "decree: {} is not in this release of decreed; it serves KV, MemberList, Status, Alarm, HashKV "
+          "and MoveLeader",
+          names_[method]));
 }
 
-void UnimplementedService::on_unary(http::CallId call, uint32_t method, std::string_view /*message*/) { refuse(call, method); }
-void UnimplementedService::on_message(http::CallId call, uint32_t method, std::string_view /*message*/) { refuse(call, method); }
+void UnimplementedService::on_unary(http::CallId call, uint32_t method, std::string_view /*message*/) {
+  refuse(call, method);
+}
+void UnimplementedService::on_message(http::CallId call, uint32_t method, std::string_view /*message*/) {
+  refuse(call, method);
+}
 void UnimplementedService::on_half_closed(http::CallId call, uint32_t method) { refuse(call, method); }
 
 HealthCheckService::HealthCheckService(http::Server& server) : server_(server) {

@@ -7,7 +7,17 @@ namespace decree::http {
 
 namespace {
 
-enum FrameType : uint8_t { data = 0, headers = 1, priority = 2, rst_stream = 3, settings = 4, ping = 6, goaway = 7, window_update = 8, continuation = 9 };
+enum FrameType : uint8_t {
+  data = 0,
+  headers = 1,
+  priority = 2,
+  rst_stream = 3,
+  settings = 4,
+  ping = 6,
+  goaway = 7,
+  window_update = 8,
+  continuation = 9
+};
 constexpr uint8_t end_stream = 0x1;
 constexpr uint8_t end_headers = 0x4;
 
@@ -31,7 +41,8 @@ void FrameScanner::scan(std::string_view bytes) {
 
 void FrameScanner::on_header() {
   header_size_ = 0;
-  payload_left_ = (static_cast<uint32_t>(header_[0]) << 16) | (static_cast<uint32_t>(header_[1]) << 8) | header_[2];
+  payload_left_ =
+      (static_cast<uint32_t>(header_[0]) << 16) | (static_cast<uint32_t>(header_[1]) << 8) | header_[2];
   const uint8_t type = header_[3];
   const uint8_t flags = header_[4];
   if (type == headers || type == continuation) {

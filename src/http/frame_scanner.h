@@ -1,5 +1,5 @@
-// Follows the frame boundaries of what an HTTP/2 client sends, beside nghttp2: it says where the peer is in the
-// middle of something, and counts frames that cost work but carry none.
+// Follows the frame boundaries of what an HTTP/2 client sends, beside nghttp2: it says where the peer is in
+// the middle of something, and counts frames that cost work but carry none.
 #pragma once
 
 #include <cstddef>

@@ -19,15 +19,17 @@ int hex_value(char c) {
 
 const char* grpc_code_name(int code) {
   static const char* const names[grpc_codes] = {
-      "OK",           "Canceled",          "Unknown",          "InvalidArgument",    "DeadlineExceeded", "NotFound",
-      "AlreadyExists", "PermissionDenied", "ResourceExhausted", "FailedPrecondition", "Aborted",          "OutOfRange",
-      "Unimplemented", "Internal",         "Unavailable",      "DataLoss",           "Unauthenticated"};
+      "OK",       "Canceled",       "Unknown",          "InvalidArgument",   "DeadlineExceeded",
+      "NotFound", "AlreadyExists",  "PermissionDenied", "ResourceExhausted", "FailedPrecondition",
+      "Aborted",  "OutOfRange",     "Unimplemented",    "Internal",          "Unavailable",
+      "DataLoss", "Unauthenticated"};
   return code >= 0 && code < grpc_codes ? names[code] : "Unknown";
 }
 
 void append_grpc_prefix(std::string* out, size_t message_bytes) {
-  const char prefix[grpc_prefix_bytes] = {0, static_cast<char>(message_bytes >> 24), static_cast<char>(message_bytes >> 16),
-                                          static_cast<char>(message_bytes >> 8), static_cast<char>(message_bytes)};
+  const char prefix[grpc_prefix_bytes] = {
+      0, static_cast<char>(message_bytes >> 24), static_cast<char>(message_bytes >> 16),
+      static_cast<char>(message_bytes >> 8), static_cast<char>(message_bytes)};
   out->append(prefix, sizeof(prefix));
 }
 
@@ -108,13 +110,26 @@ std::optional<std::chrono::nanoseconds> parse_grpc_timeout(std::string_view text
   }
   int64_t unit = 0;
   switch (text.back()) {
-    case 'H': unit = 3600000000000; break;
-    case 'M': unit = 60000000000; break;
-    case 'S': unit = 1000000000; break;
-    case 'm': unit = 1000000; break;
-    case 'u': unit = 1000; break;
-    case 'n': unit = 1; break;
-    default: return std::nullopt;
+    case 'H':
+      unit = 3600000000000;
+      break;
+    case 'M':
+      unit = 60000000000;
+      break;
+    case 'S':
+      unit = 1000000000;
+      break;
+    case 'm':
+      unit = 1000000;
+      break;
+    case 'u':
+      unit = 1000;
+      break;
+    case 'n':
+      unit = 1;
+      break;
+    default:
+      return std::nullopt;
   }
   // 99999999 hours do not fit into 64 bits of nanoseconds; a century is as good as for ever.
   constexpr int64_t century = 100ll * 366 * 86400 * 1000000000;

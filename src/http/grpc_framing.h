@@ -38,7 +38,8 @@ void append_grpc_prefix(std::string* out, size_t message_bytes);
 // Cuts the body bytes of one direction of one call into messages. Holds at most one message.
 class MessageReader {
  public:
-  explicit MessageReader(size_t message_bytes_max = 2 * 1024 * 1024) : message_bytes_max_(message_bytes_max) {}
+  explicit MessageReader(size_t message_bytes_max = 2 * 1024 * 1024)
+      : message_bytes_max_(message_bytes_max) {}
 
   enum class Outcome : uint8_t {
     need_more,   // `bytes` used up
@@ -47,7 +48,8 @@ class MessageReader {
     compressed,  // flagged as compressed: we never announce an encoding
     malformed,   // a flag byte that gRPC does not know
   };
-  // Takes from the front of `bytes`. After too_large, compressed or malformed the reader is spent until reset().
+  // Takes from the front of `bytes`. After too_large, compressed or malformed the reader is spent until
+  // reset().
   Outcome feed(std::string_view* bytes);
   std::string& message() { return message_; }
   bool between_messages() const { return done_ || prefix_size_ == 0; }

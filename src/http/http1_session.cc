@@ -63,7 +63,8 @@ void Http1Session::on_bytes(std::string_view bytes) {
   connection_.net().pause_reading(!closing_ && !calls_.empty() && buffer_.size() > pipelined_bytes_max);
 }
 
-// A handler may answer at once, from inside dispatch(): a loop instead of a recursion as deep as the pipeline.
+// A handler may answer at once, from inside dispatch(): a loop instead of a recursion as deep as the
+// pipeline.
 void Http1Session::advance() {
   if (advancing_) return;
   advancing_ = true;
@@ -115,9 +116,12 @@ void Http1Session::dispatch() {
   call->http_method = view(request.method_string()).substr(0, 32);
   call->handler = server_.find_http(path);
   const CallId id = call->id();
-  if (target.size() > target_bytes_max) return server_.answer(id, {414, "text/plain; charset=utf-8", "the path is too long\n", {}});
-  if (call->handler == nullptr) return server_.answer(id, {404, "text/plain; charset=utf-8", "404 page not found\n", {}});
-  const std::string_view query = mark == std::string_view::npos ? std::string_view() : target.substr(mark + 1);
+  if (target.size() > target_bytes_max)
+    return server_.answer(id, {414, "text/plain; charset=utf-8", "the path is too long\n", {}});
+  if (call->handler == nullptr)
+    return server_.answer(id, {404, "text/plain; charset=utf-8", "404 page not found\n", {}});
+  const std::string_view query =
+      mark == std::string_view::npos ? std::string_view() : target.substr(mark + 1);
   server_.dispatch_http(call, {view(request.method_string()), path, query, request.body()});
 }
 

@@ -1,5 +1,5 @@
-// HTTP/2 by nghttp2 in memory mode. nghttp2 keeps the protocol's state; this file keeps the calls, the limits and
-// the order: frames are read when bytes come and made once per turn, in on_flush().
+// HTTP/2 by nghttp2 in memory mode. nghttp2 keeps the protocol's state; this file keeps the calls, the limits
+// and the order: frames are read when bytes come and made once per turn, in on_flush().
 #include <fmt/format.h>
 #include <nghttp2/nghttp2.h>
 
@@ -27,11 +27,12 @@ uint8_t* bytes_of(std::string_view text) {
 
 // `name` must be static; `value` too when `value_is_static`.
 nghttp2_nv field(std::string_view name, std::string_view value, bool value_is_static) {
-  return {bytes_of(name), bytes_of(value), name.size(), value.size(), value_is_static ? no_copy_flags : copy_value_flags};
+  return {bytes_of(name), bytes_of(value), name.size(), value.size(),
+          value_is_static ? no_copy_flags : copy_value_flags};
 }
 
 std::string_view code_digits(GrpcCode code) {
-  static constexpr std::string_view digits[grpc_codes] = {"0", "1", "2",  "3",  "4",  "5",  "6",  "7", "8",
+  static constexpr std::string_view digits[grpc_codes] = {"0", "1",  "2",  "3",  "4",  "5",  "6",  "7", "8",
                                                           "9", "10", "11", "12", "13", "14", "15", "16"};
   const auto n = static_cast<size_t>(code);
   return digits[n < grpc_codes ? n : static_cast<size_t>(GrpcCode::unknown)];
@@ -62,12 +63,13 @@ class Http2Session final : public Session {
   static int on_header(nghttp2_session*, const nghttp2_frame* frame, const uint8_t* name, size_t name_size,
                        const uint8_t* value, size_t value_size, uint8_t flags, void* self);
   static int on_frame_recv(nghttp2_session*, const nghttp2_frame* frame, void* self);
-  static int on_data_chunk(nghttp2_session*, uint8_t flags, int32_t stream, const uint8_t* data, size_t size, void* self);
+  static int on_data_chunk(nghttp2_session*, uint8_t flags, int32_t stream, const uint8_t* data, size_t size,
+                           void* self);
   static int on_stream_close(nghttp2_session*, int32_t stream, uint32_t error, void* self);
   static int on_error(nghttp2_session*, int code, const char* text, size_t size, void* self);
   static int on_frame_send(nghttp2_session*, const nghttp2_frame* frame, void* self);
-  static ssize_t read_answer(nghttp2_session*, int32_t stream, uint8_t* buffer, size_t length, uint32_t* data_flags,
-                             nghttp2_data_source* source, void* self);
+  static ssize_t read_answer(nghttp2_session*, int32_t stream, uint8_t* buffer, size_t length,
+                             uint32_t* data_flags, nghttp2_data_source* source, void* self);
   static int send_answer(nghttp2_session*, nghttp2_frame* frame, const uint8_t* frame_header, size_t length,
                          nghttp2_data_source* source, void* self);
 
@@ -97,12 +99,12 @@ class Http2Session final : public Session {
   uint32_t resets_ = 0;
   uint32_t control_frames_ = 0;
   bool in_middle_ = false;
-  bool dead_ = false;         // no more bytes are taken
+  bool dead_ = false;  // no more bytes are taken
   bool shutting_down_ = false;
-  bool goodbye_ = false;      // the client's GOAWAY
+  bool goodbye_ = false;  // the client's GOAWAY
   net::SteadyTime opened_ = std::chrono::steady_clock::now();
-  std::string last_error_;    // nghttp2's words
-  std::string drop_reason_;   // leaves after the frames that say so
+  std::string last_error_;   // nghttp2's words
+  std::string drop_reason_;  // leaves after the frames that say so
 };
 
 std::unique_ptr<Session> make_http2_session(Server& server, ClientConnection& connection) {
@@ -135,7 +137,8 @@ const Callbacks& Http2Session::shared_callbacks(const Limits& limits) {
 
 Http2Session::Http2Session(Server& server, ClientConnection& connection) : Session(server, connection) {
   const Callbacks& shared = shared_callbacks(server.limits());
-  DECREE_CHECK(nghttp2_session_server_new2(&session_, shared.callbacks, this, shared.option) == 0, "out of memory");
+  DECREE_CHECK(nghttp2_session_server_new2(&session_, shared.callbacks, this, shared.option) == 0,
+               "out of memory");
   const std::array<nghttp2_settings_entry, 4> settings{{
       {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, server.limits().streams_max},
       {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, stream_window_bytes},
@@ -153,7 +156,8 @@ void Http2Session::on_bytes(std::string_view bytes) {
   const size_t preface = std::min(preface_left_, bytes.size());
   preface_left_ -= preface;
   scanner_.scan(bytes.substr(preface));
-  count(&control_frames_, scanner_.take_control_frames(), server_.limits().control_frames_max, "control frames");
+  count(&control_frames_, scanner_.take_control_frames(), server_.limits().control_frames_max,
+        "control frames");
   if (!scanner_.in_the_middle()) {
     in_middle_ = false;
   } else if (!in_middle_ || middle_frame_ != scanner_.frames()) {
@@ -166,7 +170,8 @@ void Http2Session::on_bytes(std::string_view bytes) {
   if (n < 0) {
     dead_ = true;
     drop_reason_ = fmt::format("its bytes are not HTTP/2: {}", nghttp2_strerror(static_cast<int>(n)));
-    nghttp2_session_terminate_session(session_, n == NGHTTP2_ERR_FLOODED ? NGHTTP2_ENHANCE_YOUR_CALM : NGHTTP2_PROTOCOL_ERROR);
+    nghttp2_session_terminate_session(
+        session_, n == NGHTTP2_ERR_FLOODED ? NGHTTP2_ENHANCE_YOUR_CALM : NGHTTP2_PROTOCOL_ERROR);
   }
   connection_.net().want_flush();
 }
@@ -190,8 +195,9 @@ int Http2Session::new_call(int32_t stream) {
   return 0;
 }
 
-int Http2Session::on_header(nghttp2_session* /*session*/, const nghttp2_frame* frame, const uint8_t* name, size_t name_size,
-                            const uint8_t* value, size_t value_size, uint8_t /*flags*/, void* self) {
+int Http2Session::on_header(nghttp2_session* /*session*/, const nghttp2_frame* frame, const uint8_t* name,
+                            size_t name_size, const uint8_t* value, size_t value_size, uint8_t /*flags*/,
+                            void* self) {
   if (frame->hd.type != NGHTTP2_HEADERS || frame->headers.cat != NGHTTP2_HCAT_REQUEST) return 0;
   auto* session = static_cast<Http2Session*>(self);
   Call* call = session->call_of(frame->hd.stream_id);
@@ -202,7 +208,8 @@ int Http2Session::on_header(nghttp2_session* /*session*/, const nghttp2_frame* f
 
 int Http2Session::take_field(Call& call, std::string_view name, std::string_view value) {
   call.header_bytes += static_cast<uint32_t>(name.size() + value.size() + 32);
-  if (call.header_bytes > server_.limits().header_list_bytes_max) return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+  if (call.header_bytes > server_.limits().header_list_bytes_max)
+    return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
   if (name[0] == ':') {
     if (name == ":path")
       call.path = value;
@@ -211,7 +218,8 @@ int Http2Session::take_field(Call& call, std::string_view name, std::string_view
     return 0;
   }
   if (name == "content-type") {
-    call.grpc = value.substr(0, 16) == "application/grpc" && (value.size() == 16 || value[16] == '+' || value[16] == ';');
+    call.grpc = value.substr(0, 16) == "application/grpc" &&
+                (value.size() == 16 || value[16] == '+' || value[16] == ';');
     return 0;
   }
   if (name == "grpc-timeout") {
@@ -251,7 +259,8 @@ int Http2Session::on_frame_recv(nghttp2_session* /*session*/, const nghttp2_fram
   return 0;
 }
 
-int Http2Session::on_error(nghttp2_session* /*session*/, int /*code*/, const char* text, size_t size, void* self) {
+int Http2Session::on_error(nghttp2_session* /*session*/, int /*code*/, const char* text, size_t size,
+                           void* self) {
   static_cast<Http2Session*>(self)->last_error_.assign(text, std::min<size_t>(size, 200));
   return 0;
 }
@@ -268,7 +277,8 @@ void Http2Session::request_headers_done(Call& call) {
     const size_t slash = path.rfind('/');
     const bool shaped = slash != std::string_view::npos && slash > 0;
     refuse(call, GrpcCode::unimplemented,
-           shaped ? fmt::format("unknown method {} of service {}", path.substr(slash + 1), path.substr(1, slash - 1))
+           shaped ? fmt::format("unknown method {} of service {}", path.substr(slash + 1),
+                                path.substr(1, slash - 1))
                   : fmt::format("\"{}\" is not a method's path", path));
     return;
   }
@@ -280,10 +290,10 @@ void Http2Session::request_headers_done(Call& call) {
   answer_http(call, {404, "text/plain; charset=utf-8", "404 page not found\n", {}});
 }
 
-// grpc-go reads answers before it has sent all; so an answer may precede the rest of the request, which is then
-// thrown away.
-int Http2Session::on_data_chunk(nghttp2_session* /*session*/, uint8_t /*flags*/, int32_t stream, const uint8_t* data,
-                                size_t size, void* self) {
+// grpc-go reads answers before it has sent all; so an answer may precede the rest of the request, which is
+// then thrown away.
+int Http2Session::on_data_chunk(nghttp2_session* /*session*/, uint8_t /*flags*/, int32_t stream,
+                                const uint8_t* data, size_t size, void* self) {
   auto* session = static_cast<Http2Session*>(self);
   Call* call = session->call_of(stream);
   if (call != nullptr && !call->answered)
@@ -302,7 +312,8 @@ void Http2Session::take_body(Call& call, std::string_view bytes) {
     return hold_request(call, bytes.size());
   }
   while (!call.answered && !bytes.empty()) {
-    if (call.message_whole) return refuse(call, GrpcCode::internal, "grpc: a unary call carries exactly one message");
+    if (call.message_whole)
+      return refuse(call, GrpcCode::internal, "grpc: a unary call carries exactly one message");
     const size_t before = call.reader.buffered_bytes();
     switch (call.reader.feed(&bytes)) {
       case MessageReader::Outcome::need_more:
@@ -317,10 +328,11 @@ void Http2Session::take_body(Call& call, std::string_view bytes) {
         break;
       case MessageReader::Outcome::too_large:
         return refuse(call, GrpcCode::resource_exhausted,
-                      fmt::format("grpc: received message larger than max ({} vs. {})", call.reader.announced_bytes(),
-                                  limits.message_bytes_max));
+                      fmt::format("grpc: received message larger than max ({} vs. {})",
+                                  call.reader.announced_bytes(), limits.message_bytes_max));
       case MessageReader::Outcome::compressed:
-        return refuse(call, GrpcCode::unimplemented, "grpc: compressed messages are not supported, send them as they are");
+        return refuse(call, GrpcCode::unimplemented,
+                      "grpc: compressed messages are not supported, send them as they are");
       case MessageReader::Outcome::malformed:
         return refuse(call, GrpcCode::internal, "grpc: the message's first byte is neither 0 nor 1");
     }
@@ -347,17 +359,20 @@ void Http2Session::request_done(Call& call) {
   if (!call.grpc) {
     const std::string_view target = call.path;
     const size_t mark = target.find('?');
-    const std::string_view query = mark == std::string_view::npos ? std::string_view() : target.substr(mark + 1);
+    const std::string_view query =
+        mark == std::string_view::npos ? std::string_view() : target.substr(mark + 1);
     release_request(call);
     return server_.dispatch_http(&call, {call.http_method, target.substr(0, mark), query, call.body});
   }
-  if (!call.reader.between_messages()) return refuse(call, GrpcCode::internal, "grpc: the request ends inside a message");
+  if (!call.reader.between_messages())
+    return refuse(call, GrpcCode::internal, "grpc: the request ends inside a message");
   release_request(call);
   if (call.route->streaming) {
     call.dispatched = true;
     return call.route->service->on_half_closed(call.id(), call.route->method);
   }
-  if (!call.message_whole) return refuse(call, GrpcCode::internal, "grpc: a unary call carries exactly one message");
+  if (!call.message_whole)
+    return refuse(call, GrpcCode::internal, "grpc: a unary call carries exactly one message");
   call.dispatched = true;
   call.route->service->on_unary(call.id(), call.route->method, call.reader.message());
 }
@@ -385,7 +400,8 @@ void Http2Session::refuse(Call& call, GrpcCode code, std::string_view text) {
 
 void Http2Session::submit_headers(Call& call) {
   call.headers_out = true;
-  std::array<nghttp2_nv, 5> fields{field(":status", "200", true), field("content-type", "application/grpc", true)};
+  std::array<nghttp2_nv, 5> fields{field(":status", "200", true),
+                                   field("content-type", "application/grpc", true)};
   size_t n = 2;
   if (call.answered && call.unsent == 0) {
     // Trailers only.
@@ -432,7 +448,8 @@ void Http2Session::answer_http(Call& call, HttpAnswer answer) {
   call.headers_out = true;
   const std::string status = std::to_string(answer.status);
   const std::string length = std::to_string(answer.body.size());
-  std::array<nghttp2_nv, 4> fields{field(":status", status, false), field("content-type", answer.content_type, false),
+  std::array<nghttp2_nv, 4> fields{field(":status", status, false),
+                                   field("content-type", answer.content_type, false),
                                    field("content-length", length, false)};
   size_t n = 3;
   if (!answer.allow.empty()) fields[n++] = field("allow", answer.allow, false);
@@ -445,8 +462,9 @@ void Http2Session::answer_http(Call& call, HttpAnswer answer) {
   connection_.net().want_flush();
 }
 
-ssize_t Http2Session::read_answer(nghttp2_session* /*session*/, int32_t /*stream*/, uint8_t* /*buffer*/, size_t length,
-                                  uint32_t* data_flags, nghttp2_data_source* source, void* self) {
+ssize_t Http2Session::read_answer(nghttp2_session* /*session*/, int32_t /*stream*/, uint8_t* /*buffer*/,
+                                  size_t length, uint32_t* data_flags, nghttp2_data_source* source,
+                                  void* self) {
   auto& call = *static_cast<Call*>(source->ptr);
   if (call.unsent == 0 && !call.answered) {
     call.deferred = true;
@@ -464,8 +482,9 @@ ssize_t Http2Session::read_answer(nghttp2_session* /*session*/, int32_t /*stream
   return static_cast<ssize_t>(n);
 }
 
-int Http2Session::send_answer(nghttp2_session* /*session*/, nghttp2_frame* /*frame*/, const uint8_t* frame_header,
-                              size_t length, nghttp2_data_source* source, void* self) {
+int Http2Session::send_answer(nghttp2_session* /*session*/, nghttp2_frame* /*frame*/,
+                              const uint8_t* frame_header, size_t length, nghttp2_data_source* source,
+                              void* self) {
   auto* session = static_cast<Http2Session*>(self);
   auto& call = *static_cast<Call*>(source->ptr);
   std::string& out = session->connection_.net().out();
@@ -521,7 +540,8 @@ void Http2Session::on_flush() {
   if (nghttp2_session_want_read(session_) == 0 && nghttp2_session_want_write(session_) == 0) {
     if (shutting_down_) return connection_.net().close_after_flush("the server is shutting down");
     if (goodbye_) return connection_.net().close_after_flush("the client said goodbye");
-    return connection_.drop(fmt::format("it broke the rules of HTTP/2{}{}", last_error_.empty() ? "" : ": ", last_error_));
+    return connection_.drop(
+        fmt::format("it broke the rules of HTTP/2{}{}", last_error_.empty() ? "" : ": ", last_error_));
   }
   if (shutting_down_ && calls_.empty()) connection_.net().close_after_flush("the server is shutting down");
 }
@@ -552,11 +572,12 @@ std::string Http2Session::overdue(net::SteadyTime now) {
   const Limits& limits = server_.limits();
   if (in_middle_ && now - middle_since_ > limits.header_deadline && connection_.net().pending_bytes() == 0)
     return fmt::format("it began a frame and did not finish it within {} s", limits.header_deadline.count());
-  if (scanner_.frames() == 0 && now - opened_ > limits.header_deadline) return "the HTTP/2 handshake did not end in time";
+  if (scanner_.frames() == 0 && now - opened_ > limits.header_deadline)
+    return "the HTTP/2 handshake did not end in time";
   for (size_t i = 0; i < calls_.size(); ++i) {
     Call& call = *calls_[i];
-    if (call.grpc && !call.answered && !call.request_over && call.route != nullptr && !call.route->streaming &&
-        now - call.opened > limits.body_deadline)
+    if (call.grpc && !call.answered && !call.request_over && call.route != nullptr &&
+        !call.route->streaming && now - call.opened > limits.body_deadline)
       refuse(call, GrpcCode::deadline_exceeded, "the request did not arrive in time");
   }
   return {};
@@ -565,8 +586,8 @@ std::string Http2Session::overdue(net::SteadyTime now) {
 void Http2Session::shut_down() {
   if (shutting_down_ || dead_) return;
   shutting_down_ = true;
-  nghttp2_submit_goaway(session_, NGHTTP2_FLAG_NONE, nghttp2_session_get_last_proc_stream_id(session_), NGHTTP2_NO_ERROR,
-                        nullptr, 0);
+  nghttp2_submit_goaway(session_, NGHTTP2_FLAG_NONE, nghttp2_session_get_last_proc_stream_id(session_),
+                        NGHTTP2_NO_ERROR, nullptr, 0);
   connection_.net().want_flush();
 }
 

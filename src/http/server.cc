@@ -54,7 +54,8 @@ void Call::clear() {
   session = nullptr;
   route = nullptr;
   handler = nullptr;
-  grpc = method_post = message_whole = dispatched = refused = request_over = in_pieces = answered = headers_out = deferred = false;
+  grpc = method_post = message_whole = dispatched = refused = request_over = in_pieces = answered =
+      headers_out = deferred = false;
   clear_string(path);
   clear_string(http_method);
   clear_string(metadata);
@@ -115,9 +116,11 @@ Server::Server(net::EventLoop& loop, const Limits& limits, Log log)
   *again = [this, weak = std::weak_ptr<std::function<void()>>(again)] {
     sweep();
     if (const auto self = weak.lock())
-      sweep_timer_ = loop_.at(std::chrono::steady_clock::now() + std::chrono::seconds(1), [self] { (*self)(); });
+      sweep_timer_ =
+          loop_.at(std::chrono::steady_clock::now() + std::chrono::seconds(1), [self] { (*self)(); });
   };
-  sweep_timer_ = loop_.at(std::chrono::steady_clock::now() + std::chrono::seconds(1), [again] { (*again)(); });
+  sweep_timer_ =
+      loop_.at(std::chrono::steady_clock::now() + std::chrono::seconds(1), [again] { (*again)(); });
 }
 
 Server::~Server() {
@@ -154,7 +157,8 @@ void Server::add_streaming(std::string path, GrpcService* service, uint32_t meth
 void Server::add_http(std::string path, HttpHandler* handler) { tables_->http[std::move(path)] = handler; }
 
 Result<uint16_t> Server::listen(const net::HostPort& address) {
-  auto listener = net::listen_tcp(loop_, address, [this](std::shared_ptr<net::Connection> c) { accept(std::move(c)); });
+  auto listener =
+      net::listen_tcp(loop_, address, [this](std::shared_ptr<net::Connection> c) { accept(std::move(c)); });
   if (!listener.ok()) return listener.error();
   listeners_.push_back(std::move(*listener));
   return listeners_.back()->port();
@@ -163,15 +167,16 @@ Result<uint16_t> Server::listen(const net::HostPort& address) {
 void Server::accept(std::shared_ptr<net::Connection> connection) {
   ++counters_.connections_accepted;
   const bool full = connections_.size() >= limits_.connections_max;
-  const bool many_fresh =
-      !full && connections_.size() >= limits_.fresh_connections_max &&
-      static_cast<size_t>(std::count_if(connections_.begin(), connections_.end(),
-                                        [](const auto& c) { return c->fresh(); })) >= limits_.fresh_connections_max;
+  const bool many_fresh = !full && connections_.size() >= limits_.fresh_connections_max &&
+                          static_cast<size_t>(std::count_if(connections_.begin(), connections_.end(),
+                                                            [](const auto& c) { return c->fresh(); })) >=
+                              limits_.fresh_connections_max;
   if (full || many_fresh) {
     ++counters_.connections_refused;
-    complain(fmt::format("client {} refused: {} connections are open{}; raise the limit or look for a client that "
-                         "does not close them",
-                         connection->remote_address(), connections_.size(), full ? "" : " and too many never sent a request"));
+    complain(fmt::format(
+        "client {} refused: {} connections are open{}; raise the limit or look for a client that "
+        "does not close them",
+        connection->remote_address(), connections_.size(), full ? "" : " and too many never sent a request"));
     connection->close("too many connections");
     return;
   }
@@ -203,7 +208,9 @@ void Server::sweep() {
   uint64_t failures = 0;
   for (const auto& listener : listeners_) failures += listener->accept_failures();
   if (failures > accept_failures_seen_)
-    complain("a client could not be accepted: the process is out of file descriptors or memory; raise `ulimit -n`");
+    complain(
+        "a client could not be accepted: the process is out of file descriptors or memory; raise `ulimit "
+        "-n`");
   accept_failures_seen_ = failures;
 }
 
@@ -214,7 +221,10 @@ void Server::complain(const std::string& sentence) {
     return;
   }
   last_complaint_ = now;
-  if (log_) log_(complaints_swallowed_ == 0 ? sentence : fmt::format("{} (and {} more like it)", sentence, complaints_swallowed_));
+  if (log_)
+    log_(complaints_swallowed_ == 0
+             ? sentence
+             : fmt::format("{} (and {} more like it)", sentence, complaints_swallowed_));
   complaints_swallowed_ = 0;
 }
 
@@ -257,7 +267,8 @@ void Server::close_call(Call* call) {
   GrpcRoute* route = call->route;
   HttpHandler* handler = call->handler;
   const bool tell = call->dispatched && (!call->answered || call->refused);
-  if (route != nullptr) ++route->handled[static_cast<size_t>(call->answered ? call->code : GrpcCode::canceled)];
+  if (route != nullptr)
+    ++route->handled[static_cast<size_t>(call->answered ? call->code : GrpcCode::canceled)];
   Session* session = call->session;
   session->release_request(*call);
   session->answer_bytes_ -= call->unsent;

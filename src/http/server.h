@@ -30,7 +30,8 @@ struct CallId {
 class GrpcService {
  public:
   virtual ~GrpcService() = default;
-  // A whole unary request. Answer now or later with Server::reply() or fail(). `message` is valid during the call only.
+  // A whole unary request. Answer now or later with Server::reply() or fail(). `message` is valid during the
+  // call only.
   virtual void on_unary(CallId call, uint32_t method, std::string_view message) = 0;
   // Streaming methods: every message of the client, then its half-close. Answer with send() and finish().
   virtual void on_message(CallId /*call*/, uint32_t /*method*/, std::string_view /*message*/) {}
@@ -75,12 +76,12 @@ struct GrpcRoute {
 
 struct ServerCounters {
   uint64_t connections_accepted = 0;
-  uint64_t connections_refused = 0;   // over a limit
-  uint64_t connections_dropped = 0;   // closed by us: bad bytes, floods, deadlines
+  uint64_t connections_refused = 0;  // over a limit
+  uint64_t connections_dropped = 0;  // closed by us: bad bytes, floods, deadlines
   uint64_t connections_open = 0;
   uint64_t calls_open = 0;
-  uint64_t calls_refused = 0;         // over a limit
-  uint64_t bytes_held = 0;            // requests and answers in memory
+  uint64_t calls_refused = 0;  // over a limit
+  uint64_t bytes_held = 0;     // requests and answers in memory
   uint64_t http1_requests = 0;
 };
 
@@ -109,15 +110,15 @@ class Server {
 
   // ---- answering; void ids are ignored ----
   bool open(CallId call) const;
-  void reply(CallId call, std::string message);                        // unary, OK
-  void fail(CallId call, GrpcCode code, std::string_view text);        // unary and streaming
-  // Unary, OK, in pieces: `total_bytes` is the whole message, the call ends with its last byte. The caller keeps
-  // unsent_bytes() small and goes on when on_writable() tells.
+  void reply(CallId call, std::string message);                  // unary, OK
+  void fail(CallId call, GrpcCode code, std::string_view text);  // unary and streaming
+  // Unary, OK, in pieces: `total_bytes` is the whole message, the call ends with its last byte. The caller
+  // keeps unsent_bytes() small and goes on when on_writable() tells.
   void begin_reply(CallId call, uint64_t total_bytes);
   void append_reply(CallId call, std::string piece);
-  void send(CallId call, std::string message);                         // streaming
-  void finish(CallId call, GrpcCode code, std::string_view text = {}); // streaming
-  void answer(CallId call, HttpAnswer answer);                         // HttpHandler
+  void send(CallId call, std::string message);                          // streaming
+  void finish(CallId call, GrpcCode code, std::string_view text = {});  // streaming
+  void answer(CallId call, HttpAnswer answer);                          // HttpHandler
   size_t unsent_bytes(CallId call) const;
 
   // ---- what the client said; empty when void ----
@@ -132,8 +133,8 @@ class Server {
   void shut_down();
   bool drained() const { return connections_.empty(); }
   void close_all(const std::string& reason);
-  // Everything ends here and now, without a word to clients; services hear of their cancelled calls. For owners
-  // whose services go before the server does.
+  // Everything ends here and now, without a word to clients; services hear of their cancelled calls. For
+  // owners whose services go before the server does.
   void stop();
 
   ServerCounters counters() const;

@@ -18,8 +18,8 @@ struct Call {
   Session* session = nullptr;
   uint32_t session_index = 0;  // place in Session::calls_
   int32_t stream = 0;
-  GrpcRoute* route = nullptr;       // gRPC, else
-  HttpHandler* handler = nullptr;   // plain HTTP
+  GrpcRoute* route = nullptr;      // gRPC, else
+  HttpHandler* handler = nullptr;  // plain HTTP
   bool grpc = false;
   bool method_post = false;
 
@@ -28,12 +28,12 @@ struct Call {
   std::string http_method;
   std::string metadata;  // name \0 value \0 ...
   MessageReader reader;
-  std::string body;      // plain HTTP
+  std::string body;  // plain HTTP
   uint32_t header_bytes = 0;
-  bool message_whole = false; // unary: the reader holds the request
-  bool dispatched = false;    // the service knows it
-  bool refused = false;       // answered by us in the service's place
-  bool request_over = false;  // END_STREAM seen
+  bool message_whole = false;  // unary: the reader holds the request
+  bool dispatched = false;     // the service knows it
+  bool refused = false;        // answered by us in the service's place
+  bool request_over = false;   // END_STREAM seen
   net::SteadyTime opened{};
   net::SteadyTime deadline = net::SteadyTime::max();
 
@@ -42,15 +42,15 @@ struct Call {
   size_t first_chunk = 0;
   size_t chunk_offset = 0;
   size_t unsent = 0;
-  uint64_t reply_left = 0;     // begin_reply(): message bytes still to be appended
+  uint64_t reply_left = 0;  // begin_reply(): message bytes still to be appended
   bool in_pieces = false;
-  bool answered = false;       // final status known
+  bool answered = false;  // final status known
   bool headers_out = false;
   bool deferred = false;
   GrpcCode code = GrpcCode::ok;
   std::string text;
-  size_t request_held = 0;     // bytes counted for the request, in Session and Server
-  size_t held = 0;             // its part of Server's bytes_held, request and answer
+  size_t request_held = 0;  // bytes counted for the request, in Session and Server
+  size_t held = 0;          // its part of Server's bytes_held, request and answer
 
   CallId id() const { return {index, generation}; }
   bool is_open() const { return (generation & 1) != 0; }

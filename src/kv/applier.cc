@@ -3,6 +3,7 @@
 #include <array>
 #include <set>
 
+#include <xxhash.h>
 #include "etcd/rpc.pb.h"
 #include "kv/command.h"
 #include "kv/encode.h"
@@ -12,7 +13,6 @@
 #include "kv/snapshot.h"
 #include "kv/status.h"
 #include "kv/txn.h"
-#include "xxhash.h"
 
 namespace decree::kv {
 
@@ -36,7 +36,10 @@ struct Store::State {
   explicit State(const StoreConfig& c) : config(c), mvcc(std::make_shared<Mvcc>()) {}
 
   HeaderFields header(uint64_t term) const {
-    return {.cluster_id = config.cluster_id, .member_id = config.member_id, .revision = mvcc->revision(), .term = term};
+    return {.cluster_id = config.cluster_id,
+            .member_id = config.member_id,
+            .revision = mvcc->revision(),
+            .term = term};
   }
   bool has_alarm(AlarmKind kind) const {
     for (const Alarm& alarm : alarms) {
@@ -67,7 +70,8 @@ struct Store::State {
   std::set<Alarm> alarms;
   std::map<uint64_t, MemberAttributes> members;
   std::string cluster_version;
-  std::vector<std::shared_ptr<Mvcc>> retired;  // replaced by a restore; freed in slices when no job reads them
+  std::vector<std::shared_ptr<Mvcc>>
+      retired;  // replaced by a restore; freed in slices when no job reads them
 
   // Parsed into again and again: their buffers stay.
   etcdserverpb::PutRequest put;
@@ -76,7 +80,8 @@ struct Store::State {
 };
 
 void Store::State::chain(const std::array<uint64_t, 6>& link) {
-  const std::array<uint64_t, 8> block{digest.hi, digest.lo, link[0], link[1], link[2], link[3], link[4], link[5]};
+  const std::array<uint64_t, 8> block{digest.hi, digest.lo, link[0], link[1],
+                                      link[2],   link[3],   link[4], link[5]};
   const XXH128_hash_t next = XXH3_128bits(block.data(), sizeof block);
   digest = {next.high64, next.low64};
 }
@@ -85,26 +90,29 @@ void Store::State::chain_changes() {
   for (const Record* r : mvcc->changes()) {
     const std::string_view content = r->content();
     const XXH128_hash_t h = XXH3_128bits(content.data(), content.size());
-    chain({h.high64, h.low64, static_cast<uint64_t>(r->mod()), r->sub() | (r->tombstone() ? uint64_t{1} << 32 : 0),
-           r->key().size(), static_cast<uint64_t>(r->version())});
+    chain({h.high64, h.low64, static_cast<uint64_t>(r->mod()),
+           r->sub() | (r->tombstone() ? uint64_t{1} << 32 : 0), r->key().size(),
+           static_cast<uint64_t>(r->version())});
   }
 }
 
 // For changes outside the multi-version map: the command itself stands for its effect.
 void Store::State::chain_command(const Command& command) {
   const XXH128_hash_t h = XXH3_128bits(command.request.data(), command.request.size());
-  chain({h.high64, h.low64, static_cast<uint64_t>(mvcc->revision()), uint64_t{1} << 40 | static_cast<uint64_t>(command.type),
-         command.request.size(), 0});
+  chain({h.high64, h.low64, static_cast<uint64_t>(mvcc->revision()),
+         uint64_t{1} << 40 | static_cast<uint64_t>(command.type), command.request.size(), 0});
 }
 
 Refusal Store::State::apply_put(const Command& command, Executor* executor, std::string* body) {
-  if (!put.ParseFromArray(command.request.data(), static_cast<int>(command.request.size()))) return kMalformed;
+  if (!put.ParseFromArray(command.request.data(), static_cast<int>(command.request.size())))
+    return kMalformed;
   const Refusal refusal = check_write(true, quota_cost_bytes(put), command.quota_bytes);
   return refusal.ok() ? executor->put(put, body) : refusal;
 }
 
 Refusal Store::State::apply_txn(const Command& command, Executor* executor, std::string* body) {
-  if (!txn.ParseFromArray(command.request.data(), static_cast<int>(command.request.size()))) return kMalformed;
+  if (!txn.ParseFromArray(command.request.data(), static_cast<int>(command.request.size())))
+    return kMalformed;
   const bool has_put = txn_has_put(txn);
   const Refusal refusal = check_write(has_put, has_put ? quota_cost_bytes(txn) : 0, command.quota_bytes);
   return refusal.ok() ? executor->txn(txn, body) : refusal;
@@ -112,7 +120,8 @@ Refusal Store::State::apply_txn(const Command& command, Executor* executor, std:
 
 Refusal Store::State::apply_compact(const Command& command, uint64_t term, std::string* body) {
   etcdserverpb::CompactionRequest request;
-  if (!request.ParseFromArray(command.request.data(), static_cast<int>(command.request.size()))) return kMalformed;
+  if (!request.ParseFromArray(command.request.data(), static_cast<int>(command.request.size())))
+    return kMalformed;
   if (has_alarm(AlarmKind::corrupt)) return kCorrupt;
   if (request.revision() <= mvcc->compacted()) return kCompacted;
   if (request.revision() > mvcc->revision()) return kFutureRevision;
@@ -124,7 +133,8 @@ Refusal Store::State::apply_compact(const Command& command, uint64_t term, std::
 
 Refusal Store::State::apply_alarm(const Command& command, uint64_t term, std::string* body) {
   AlarmRequest request;
-  if (!request.ParseFromArray(command.request.data(), static_cast<int>(command.request.size()))) return kMalformed;
+  if (!request.ParseFromArray(command.request.data(), static_cast<int>(command.request.size())))
+    return kMalformed;
   AlarmResponse response;
   const auto report = [&response](const Alarm& alarm) {
     auto* member = response.add_alarms();
@@ -143,8 +153,9 @@ Refusal Store::State::apply_alarm(const Command& command, uint64_t term, std::st
       // Member 0 means every member, NONE every kind.
       bool changed = false;
       for (auto it = alarms.begin(); it != alarms.end();) {
-        const bool meant = (request.memberid() == 0 || it->member_id == request.memberid()) &&
-                           (request.alarm() == etcdserverpb::NONE || static_cast<int>(it->kind) == request.alarm());
+        const bool meant =
+            (request.memberid() == 0 || it->member_id == request.memberid()) &&
+            (request.alarm() == etcdserverpb::NONE || static_cast<int>(it->kind) == request.alarm());
         if (!meant) {
           ++it;
           continue;
@@ -158,7 +169,8 @@ Refusal Store::State::apply_alarm(const Command& command, uint64_t term, std::st
     }
     default:
       for (const Alarm& alarm : alarms) {
-        if (request.alarm() == etcdserverpb::NONE || static_cast<int>(alarm.kind) == request.alarm()) report(alarm);
+        if (request.alarm() == etcdserverpb::NONE || static_cast<int>(alarm.kind) == request.alarm())
+          report(alarm);
       }
       break;
   }
@@ -171,7 +183,8 @@ Refusal Store::State::apply_alarm(const Command& command, uint64_t term, std::st
 
 Refusal Store::State::apply_member(const Command& command) {
   etcdserverpb::Member request;
-  if (!request.ParseFromArray(command.request.data(), static_cast<int>(command.request.size()))) return kMalformed;
+  if (!request.ParseFromArray(command.request.data(), static_cast<int>(command.request.size())))
+    return kMalformed;
   MemberAttributes attributes{request.name(), {request.clienturls().begin(), request.clienturls().end()}};
   MemberAttributes& known = members[request.id()];
   if (known == attributes) return kAccepted;
@@ -186,7 +199,8 @@ Store::~Store() = default;
 Reply Store::apply(const ApplyContext& context, std::string_view bytes) {
   State& s = *state_;
   const Result<Command> parsed = parse_command(bytes);
-  // Decided by a majority and unreadable here: going on would make this member's state differ from the others'.
+  // Decided by a majority and unreadable here: going on would make this member's state differ from the
+  // others'.
   DECREE_CHECK(parsed.ok(), parsed.ok() ? "" : parsed.error().message.c_str());
   const Command& command = parsed.value();
   Reply reply;
@@ -195,7 +209,9 @@ Reply Store::apply(const ApplyContext& context, std::string_view bytes) {
   s.mvcc->forget_changes();
   Refusal refusal = kAccepted;
   switch (command.type) {
-    case CommandType::put: refusal = s.apply_put(command, &executor, body); break;
+    case CommandType::put:
+      refusal = s.apply_put(command, &executor, body);
+      break;
     case CommandType::delete_range:
       if (!s.delete_range.ParseFromArray(command.request.data(), static_cast<int>(command.request.size()))) {
         refusal = kMalformed;
@@ -204,10 +220,18 @@ Reply Store::apply(const ApplyContext& context, std::string_view bytes) {
         if (refusal.ok()) refusal = executor.delete_range(s.delete_range, body);
       }
       break;
-    case CommandType::txn: refusal = s.apply_txn(command, &executor, body); break;
-    case CommandType::compact: refusal = s.apply_compact(command, context.term, body); break;
-    case CommandType::alarm: refusal = s.apply_alarm(command, context.term, body); break;
-    case CommandType::member_attributes: refusal = s.apply_member(command); break;
+    case CommandType::txn:
+      refusal = s.apply_txn(command, &executor, body);
+      break;
+    case CommandType::compact:
+      refusal = s.apply_compact(command, context.term, body);
+      break;
+    case CommandType::alarm:
+      refusal = s.apply_alarm(command, context.term, body);
+      break;
+    case CommandType::member_attributes:
+      refusal = s.apply_member(command);
+      break;
     case CommandType::cluster_version:
       if (s.cluster_version != command.request) {
         s.cluster_version = command.request;
@@ -334,7 +358,10 @@ std::vector<Alarm> Store::alarms() const { return {state_->alarms.begin(), state
 
 StoreSizes Store::sizes() const {
   const Mvcc& m = *state_->mvcc;
-  return {.held_bytes = m.held_bytes(), .in_use_bytes = m.in_use_bytes(), .keys = m.live_keys(), .versions = m.versions()};
+  return {.held_bytes = m.held_bytes(),
+          .in_use_bytes = m.in_use_bytes(),
+          .keys = m.live_keys(),
+          .versions = m.versions()};
 }
 const std::map<uint64_t, MemberAttributes>& Store::members() const { return state_->members; }
 const std::string& Store::cluster_version() const { return state_->cluster_version; }

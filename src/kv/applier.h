@@ -1,13 +1,16 @@
 // Store: the state machine of decreed. Deterministic: state depends on the decided entries alone.
 //
-// PUBLIC API in short (all from the loop's thread; every Reply body is a serialized etcd response incl. its header,
-// or the error text when code != 0; `term` fills header.raft_term):
+// PUBLIC API in short (all from the loop's thread; every Reply body is a serialized etcd response incl. its
+// header, or the error text when code != 0; `term` fills header.raft_term):
 //   before proposing  kv/request_check.h: check_put(...), check_txn(...) ...; quota: over_quota(cost, quota)
 //   the entry         kv/command.h: encode_command(CommandType::put, raw_request_bytes, quota_bytes)
 //   applying          apply(context, entry) -> Reply
-//   reading           range(request, term) -> Reply at once, or a RangeJob (kv/range.h) when the answer is long
-//                     read_txn(request, term), hash_kv(revision, term) or a HashJob, alarm_list(request, term)
-//   looking           current_revision(), compacted_revision(), compaction_done(rev), sizes(), alarms(), members(),
+//   reading           range(request, term) -> Reply at once, or a RangeJob (kv/range.h) when the answer is
+//   long
+//                     read_txn(request, term), hash_kv(revision, term) or a HashJob, alarm_list(request,
+//                     term)
+//   looking           current_revision(), compacted_revision(), compaction_done(rev), sizes(), alarms(),
+//   members(),
 //                     cluster_version(), digest()
 //   slices            background_slice(): physical compaction and the freeing of replaced states
 //   snapshots         begin_snapshot(), begin_restore() (format: kv/snapshot.h)
@@ -60,10 +63,12 @@ struct MemberAttributes {
 };
 
 struct StoreSizes {
-  uint64_t held_bytes = 0;     // all versions in memory, those waiting for physical compaction too (Status.dbSize)
-  uint64_t in_use_bytes = 0;   // after logical compaction; equal on all members; what the quota counts (dbSizeInUse)
-  uint64_t keys = 0;           // live keys now
-  uint64_t versions = 0;       // versions held, tombstones included
+  uint64_t held_bytes =
+      0;  // all versions in memory, those waiting for physical compaction too (Status.dbSize)
+  uint64_t in_use_bytes =
+      0;              // after logical compaction; equal on all members; what the quota counts (dbSizeInUse)
+  uint64_t keys = 0;  // live keys now
+  uint64_t versions = 0;  // versions held, tombstones included
 };
 
 class Store final : public StateMachine {
@@ -110,8 +115,8 @@ class Store final : public StateMachine {
   const std::map<uint64_t, MemberAttributes>& members() const;
   const std::string& cluster_version() const;  // empty: not decided yet
 
-  // Changes of the last apply() in order, all of current_revision(), none if it made no revision (for watchers).
-  // Valid until the next apply(), background_slice() or restore.
+  // Changes of the last apply() in order, all of current_revision(), none if it made no revision (for
+  // watchers). Valid until the next apply(), background_slice() or restore.
   const std::vector<const Record*>& last_changes() const;
   const Mvcc& mvcc() const;
 

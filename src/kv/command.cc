@@ -21,14 +21,16 @@ std::string encode_command(CommandType type, std::string_view request, uint64_t 
 
 Result<Command> parse_command(std::string_view entry) {
   if (entry.size() < kCommandHeaderBytes) {
-    return Error{ErrorCode::corrupt, "a command of " + std::to_string(entry.size()) + " bytes is shorter than its header"};
+    return Error{ErrorCode::corrupt,
+                 "a command of " + std::to_string(entry.size()) + " bytes is shorter than its header"};
   }
   const auto byte = [&](size_t i) { return static_cast<uint8_t>(entry[i]); };
   if (byte(0) != kFormatVersion) {
     return Error{ErrorCode::format, "command format " + std::to_string(byte(0)) +
                                         " is newer than this release knows; upgrade this member"};
   }
-  if (byte(1) < static_cast<uint8_t>(CommandType::put) || byte(1) > static_cast<uint8_t>(CommandType::cluster_version)) {
+  if (byte(1) < static_cast<uint8_t>(CommandType::put) ||
+      byte(1) > static_cast<uint8_t>(CommandType::cluster_version)) {
     return Error{ErrorCode::format, "command type " + std::to_string(byte(1)) +
                                         " is unknown to this release; upgrade this member"};
   }

@@ -4,10 +4,12 @@
 //          1  u8   CommandType
 //          2  u16  flags, 0 (a reader refuses flags it does not know)
 //          4  u32  reserved, 0
-//          8  u64  quota_bytes: the proposer's quota, 0 = none. In the entry, because --quota-backend-bytes may
+//          8  u64  quota_bytes: the proposer's quota, 0 = none. In the entry, because --quota-backend-bytes
+//          may
 //                  differ between members and applying may depend on nothing but state and entry
 //         16  the serialized protobuf request (or, for cluster_version, plain text)
-// Little-endian. Formats only grow: an unknown version or type in a decided entry stops the member with a sentence.
+// Little-endian. Formats only grow: an unknown version or type in a decided entry stops the member with a
+// sentence.
 #pragma once
 
 #include <cstdint>

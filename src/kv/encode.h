@@ -22,7 +22,8 @@ inline void put_header(std::string* out, const HeaderFields& h) {
 // mvccpb.KeyValue of a live version; of a tombstone only key and mod_revision are ever asked for.
 inline size_t kv_body_bytes(const Record& r, bool keys_only) {
   return wire::bytes_field_bytes(r.key().size()) + wire::int_field_bytes(static_cast<uint64_t>(r.create())) +
-         wire::int_field_bytes(static_cast<uint64_t>(r.mod())) + wire::int_field_bytes(static_cast<uint64_t>(r.version())) +
+         wire::int_field_bytes(static_cast<uint64_t>(r.mod())) +
+         wire::int_field_bytes(static_cast<uint64_t>(r.version())) +
          (keys_only ? 0 : wire::bytes_field_bytes(r.value().size())) +
          wire::int_field_bytes(static_cast<uint64_t>(r.lease()));
 }

@@ -61,7 +61,9 @@ void put_big_endian(std::string* out, uint64_t v) {
 struct HashJob::Impl {
   // Pinned at the compaction it begins with: the sweep may not take what a hash at or above it counts.
   Impl(std::shared_ptr<Mvcc> mvcc, int64_t revision, const HeaderFields& h)
-      : header(h), compacted(mvcc->compacted()), at(revision > 0 ? revision : mvcc->revision()),
+      : header(h),
+        compacted(mvcc->compacted()),
+        at(revision > 0 ? revision : mvcc->revision()),
         pinned(std::move(mvcc), compacted),
         order([](const Record* a, const Record* b) {
           return a->mod() != b->mod() ? a->mod() < b->mod() : a->sub() < b->sub();
@@ -69,9 +71,9 @@ struct HashJob::Impl {
     crc.update("key");
   }
 
-  // Versions after the compaction, and of the older ones those that are the key's newest at `at`; deletions at or
-  // before the compaction never count. One exception is etcd's own: when no key is alive at `at`, every version that
-  // compaction has kept counts (measured on 3.4.23).
+  // Versions after the compaction, and of the older ones those that are the key's newest at `at`; deletions
+  // at or before the compaction never count. One exception is etcd's own: when no key is alive at `at`, every
+  // version that compaction has kept counts (measured on 3.4.23).
   void collect(const Record* r, const Record* next) {
     if (r->mod() > at) return;
     const bool newest = next == nullptr || next->mod() > at;

@@ -1,5 +1,5 @@
-// etcd's HashKV: CRC32-C over "key" and every version that compaction would keep, in revision order, in etcd's own
-// record layout. The same history on etcd and here gives the same number.
+// etcd's HashKV: CRC32-C over "key" and every version that compaction would keep, in revision order, in
+// etcd's own record layout. The same history on etcd and here gives the same number.
 #pragma once
 
 #include <cstdint>
@@ -18,8 +18,8 @@ class HashJob {
   HashJob(const HashJob&) = delete;
   HashJob& operator=(const HashJob&) = delete;
 
-  bool step();         // one slice; true when finished
-  Reply reply() const; // HashKVResponse
+  bool step();          // one slice; true when finished
+  Reply reply() const;  // HashKVResponse
 
  private:
   struct Impl;

@@ -13,8 +13,8 @@ constexpr uint32_t kMergeBelow = kPageEntries / 4;
 constexpr uint32_t kMergedMax = kPageEntries * 3 / 4;
 
 uint32_t common_prefix(std::string_view a, std::string_view b) {
-  const auto [end_a, end_b] = std::mismatch(a.begin(), a.begin() + static_cast<std::ptrdiff_t>(std::min(a.size(), b.size())),
-                                            b.begin());
+  const auto [end_a, end_b] = std::mismatch(
+      a.begin(), a.begin() + static_cast<std::ptrdiff_t>(std::min(a.size(), b.size())), b.begin());
   (void)end_b;
   return static_cast<uint32_t>(end_a - a.begin());
 }
@@ -33,7 +33,8 @@ uint32_t hint_of(std::string_view key, uint32_t prefix_bytes) {
 
 struct KeyIndex::Page {
   uint32_t size = 0;
-  uint32_t prefix_bytes = 0;  // all keys begin with this much of the separator; may be less than they have in common
+  uint32_t prefix_bytes =
+      0;  // all keys begin with this much of the separator; may be less than they have in common
   std::array<uint32_t, kPageEntries> hints;
   std::array<KeyEntry, kPageEntries> entries;
 
@@ -42,8 +43,8 @@ struct KeyIndex::Page {
     for (uint32_t i = 0; i < size; ++i) hints[i] = hint_of(entries[i].record()->key(), bytes);
   }
   uint32_t live() const {
-    return static_cast<uint32_t>(
-        std::count_if(entries.begin(), entries.begin() + size, [](const KeyEntry& e) { return !e.tombstone(); }));
+    return static_cast<uint32_t>(std::count_if(entries.begin(), entries.begin() + size,
+                                               [](const KeyEntry& e) { return !e.tombstone(); }));
   }
   // Position of the first key >= `key`, and whether it is equal.
   std::pair<uint32_t, bool> search(std::string_view separator, std::string_view key) const {
@@ -200,7 +201,8 @@ KeyIndex::Iterator KeyIndex::erase(Iterator it) {
     return {pages_.erase(it.page_), 0};
   }
   const auto next = std::next(it.page_);
-  if (page->size < kMergeBelow && next != pages_.end() && page->size + next->second.page->size <= kMergedMax) {
+  if (page->size < kMergeBelow && next != pages_.end() &&
+      page->size + next->second.page->size <= kMergedMax) {
     const std::string separator = it.page_->first;
     merge_next(it.page_);
     it.page_ = pages_.find(separator);

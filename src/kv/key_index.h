@@ -1,9 +1,10 @@
 // The ordered map of keys: a library's B-tree (absl::btree_map) over pages of up to 256 sorted entries.
 //
 // An entry is one pointer to the key's newest version. A plain B-tree of such pointers costs a cache miss per
-// comparison, some twenty per look-up in a million keys. A page keeps four bytes of each key beside the pointers - the
-// ones after the prefix that all its keys share - so a look-up touches one record, the one it is after. Pages also
-// count their live keys, so counting a range is a walk over pages. Decision page: docs/decisions/0020-key-index.md.
+// comparison, some twenty per look-up in a million keys. A page keeps four bytes of each key beside the
+// pointers - the ones after the prefix that all its keys share - so a look-up touches one record, the one it
+// is after. Pages also count their live keys, so counting a range is a walk over pages. Decision page:
+// docs/decisions/0020-key-index.md.
 #pragma once
 
 #include <array>
@@ -17,13 +18,14 @@
 
 namespace decree::kv {
 
-// The newest version of a key, with two facts about it in the pointer's low bits so that counting and compaction need
-// not touch the record.
+// The newest version of a key, with two facts about it in the pointer's low bits so that counting and
+// compaction need not touch the record.
 class KeyEntry {
  public:
   KeyEntry() = default;
   explicit KeyEntry(Record* newest)
-      : bits_(reinterpret_cast<uintptr_t>(newest) | (newest->tombstone() ? 1 : 0) | (newest->history().empty() ? 0 : 2)) {}
+      : bits_(reinterpret_cast<uintptr_t>(newest) | (newest->tombstone() ? 1 : 0) |
+              (newest->history().empty() ? 0 : 2)) {}
   Record* record() const { return reinterpret_cast<Record*>(bits_ & ~uintptr_t{3}); }
   bool tombstone() const { return (bits_ & 1) != 0; }
   bool has_history() const { return (bits_ & 2) != 0; }
@@ -50,7 +52,9 @@ class KeyIndex {
     const KeyEntry& operator*() const;
     const KeyEntry* operator->() const { return &**this; }
     Iterator& operator++();
-    friend bool operator==(const Iterator& a, const Iterator& b) { return a.page_ == b.page_ && a.at_ == b.at_; }
+    friend bool operator==(const Iterator& a, const Iterator& b) {
+      return a.page_ == b.page_ && a.at_ == b.at_;
+    }
 
    private:
     friend class KeyIndex;

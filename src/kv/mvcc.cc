@@ -122,8 +122,14 @@ void Mvcc::supersede(KeyIndex::Iterator it, Record* now) {
 const Record* Mvcc::put(std::string_view key, std::string_view value, int64_t lease) {
   DECREE_CHECK(writing_, "put outside a write");
   const int64_t main = revision_ + 1;
-  RecordFields fields{.mod = main, .sub = static_cast<uint32_t>(changes_.size()), .tombstone = false, .create = main,
-                      .version = 1, .lease = lease, .key = key, .value = value};
+  RecordFields fields{.mod = main,
+                      .sub = static_cast<uint32_t>(changes_.size()),
+                      .tombstone = false,
+                      .create = main,
+                      .version = 1,
+                      .lease = lease,
+                      .key = key,
+                      .value = value};
   const KeyIndex::Place place = index_.locate(key);
   const Record* previous = nullptr;
   Record* now = nullptr;
@@ -153,7 +159,9 @@ int64_t Mvcc::erase(const KeyRange& range, std::vector<const Record*>* deleted) 
     if (it->tombstone()) continue;
     const Record* old = it->record();
     if (deleted != nullptr) deleted->push_back(old);
-    Record* now = new_record({.mod = revision_ + 1, .sub = static_cast<uint32_t>(changes_.size()), .tombstone = true,
+    Record* now = new_record({.mod = revision_ + 1,
+                              .sub = static_cast<uint32_t>(changes_.size()),
+                              .tombstone = true,
                               .key = old->key()});
     supersede(it, now);
     changes_.push_back(now);
@@ -205,9 +213,9 @@ bool Mvcc::compact_slice(size_t work_max) {
   return true;
 }
 
-// Frees what no read at or above `target` needs of one key: everything before the newest version <= target, and that
-// one too if it is a deletion before `target` (at exactly `target` a watch may still ask for it). Advances `it` unless
-// the key has more than `work_max` versions to free. Returns versions freed.
+// Frees what no read at or above `target` needs of one key: everything before the newest version <= target,
+// and that one too if it is a deletion before `target` (at exactly `target` a watch may still ask for it).
+// Advances `it` unless the key has more than `work_max` versions to free. Returns versions freed.
 size_t Mvcc::compact_key(KeyIndex::Iterator* it, int64_t target, size_t work_max) {
   Record* newest = (*it)->record();
   History& history = newest->history();
@@ -295,7 +303,8 @@ std::string Mvcc::broken_invariant() const {
       ++count;
       int64_t released = r->tombstone() ? r->mod() + 1 : INT64_MAX;
       if (next != nullptr) {
-        if (std::pair(r->mod(), r->sub()) >= std::pair(next->mod(), next->sub())) return "versions out of order";
+        if (std::pair(r->mod(), r->sub()) >= std::pair(next->mod(), next->sub()))
+          return "versions out of order";
         released = std::min(released, next->mod());
       }
       if (released > compacted_) in_use += r->alloc_bytes();

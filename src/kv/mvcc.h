@@ -1,8 +1,8 @@
 // The multi-version map: every key with its versions since compaction, in memory.
 //
-// Revisions as etcd's: an empty store is at 1, each writing command takes the next main revision, its changes share it
-// and count a sub-revision from 0. Compaction is logical at once and physical in slices; pinned revisions (snapshots,
-// long ranges) hold the physical part back. One thread; nothing here reads a clock.
+// Revisions as etcd's: an empty store is at 1, each writing command takes the next main revision, its changes
+// share it and count a sub-revision from 0. Compaction is logical at once and physical in slices; pinned
+// revisions (snapshots, long ranges) hold the physical part back. One thread; nothing here reads a clock.
 #pragma once
 
 #include <cstdint>
@@ -54,7 +54,8 @@ class Mvcc {
 
   // ---- Writing: begin_write(), any number of put/erase, end_write() takes the revision if anything changed.
   void begin_write();
-  // Returns the live version replaced, null if the key is new. The pointer stays valid until background work runs.
+  // Returns the live version replaced, null if the key is new. The pointer stays valid until background work
+  // runs.
   const Record* put(std::string_view key, std::string_view value, int64_t lease);
   // Deletes the live keys of a range in key order; appends the deleted versions to `deleted` if not null.
   int64_t erase(const KeyRange& range, std::vector<const Record*>* deleted);
@@ -65,7 +66,8 @@ class Mvcc {
   // Logical, at once. The caller has checked compacted() < revision <= revision().
   void compact(int64_t revision);
   bool compaction_done(int64_t revision) const { return physically_compacted_ >= revision; }
-  // About `work_max` units of physical compaction; false when there is nothing to do (or a pin is in the way).
+  // About `work_max` units of physical compaction; false when there is nothing to do (or a pin is in the
+  // way).
   bool compact_slice(size_t work_max);
 
   // ---- Pins: versions that a read at `revision` needs stay.
@@ -78,7 +80,8 @@ class Mvcc {
   uint64_t live_keys() const { return live_keys_; }
   uint64_t versions() const { return versions_; }
 
-  // ---- Bulk building, keys ascending and versions of a key ascending; an empty store only. False: out of order.
+  // ---- Bulk building, keys ascending and versions of a key ascending; an empty store only. False: out of
+  // order.
   bool load(const RecordFields& fields);
   void finish_load(int64_t revision, int64_t compacted);
 
@@ -111,8 +114,8 @@ class Mvcc {
   uint64_t in_use_bytes_ = 0;
   uint64_t live_keys_ = 0;
   uint64_t versions_ = 0;
-  // Bytes that a compaction at `revision` or above sets free: makes in_use_bytes_ exact, and equal on all members,
-  // without waiting for the sweep. Ascending by revision, except while loading.
+  // Bytes that a compaction at `revision` or above sets free: makes in_use_bytes_ exact, and equal on all
+  // members, without waiting for the sweep. Ascending by revision, except while loading.
   struct Release {
     int64_t revision;
     uint64_t bytes;

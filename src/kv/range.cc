@@ -16,15 +16,18 @@ constexpr size_t kVisitsPerSortingSlice = 2048;  // one run of the sort
 constexpr size_t kSortedPerSlice = 1000;
 }  // namespace
 
-// Two walks over the same pinned revision: the first counts and measures, because a gRPC message begins with its
-// length; the second encodes. Sorted and filtered answers keep their records between the two.
+// Two walks over the same pinned revision: the first counts and measures, because a gRPC message begins with
+// its length; the second encodes. Sorted and filtered answers keep their records between the two.
 struct RangeJob::Impl {
   Impl(std::shared_ptr<Mvcc> mvcc, const etcdserverpb::RangeRequest& r, const HeaderFields& h)
-      : request(r), query(request), header(h),
-        at(query.revision > 0 ? query.revision : mvcc->revision()), pinned(std::move(mvcc), at),
+      : request(r),
+        query(request),
+        header(h),
+        at(query.revision > 0 ? query.revision : mvcc->revision()),
+        pinned(std::move(mvcc), at),
         sorter([this](const Record* a, const Record* b) { return query.before(a, b); }),
         cursor(query.range.key) {
-    keep_max = query.count_only ? 0
+    keep_max = query.count_only                     ? 0
                : query.cut_first && query.limit > 0 ? static_cast<uint64_t>(query.limit) + 1
                                                     : UINT64_MAX;
   }
@@ -50,17 +53,18 @@ struct RangeJob::Impl {
   }
 
   void scan_slice() {
-    const bool done = walk(query.streams() ? kVisitsPerSlice : kVisitsPerSortingSlice, [this](const Record& record) {
-      ++count;
-      if (kept >= keep_max || !query.passes(record)) return true;
-      ++kept;
-      if (!query.streams()) {
-        sorter.add(&record);
-      } else if (query.limit <= 0 || kept <= static_cast<uint64_t>(query.limit)) {
-        measure(record);
-      }
-      return true;
-    });
+    const bool done =
+        walk(query.streams() ? kVisitsPerSlice : kVisitsPerSortingSlice, [this](const Record& record) {
+          ++count;
+          if (kept >= keep_max || !query.passes(record)) return true;
+          ++kept;
+          if (!query.streams()) {
+            sorter.add(&record);
+          } else if (query.limit <= 0 || kept <= static_cast<uint64_t>(query.limit)) {
+            measure(record);
+          }
+          return true;
+        });
     if (!done) return;
     more = query.limit > 0 && kept > static_cast<uint64_t>(query.limit);
     to_send = more ? static_cast<uint64_t>(query.limit) : kept;
@@ -80,7 +84,9 @@ struct RangeJob::Impl {
     if (sorted.size() == to_send) finish();
   }
 
-  void measure(const Record& record) { bytes += wire::length_field_bytes(kv_body_bytes(record, query.keys_only)); }
+  void measure(const Record& record) {
+    bytes += wire::length_field_bytes(kv_body_bytes(record, query.keys_only));
+  }
 
   void finish() {
     put_header(&head, header);
@@ -140,7 +146,8 @@ struct RangeJob::Impl {
   bool tail_sent = false;
 };
 
-RangeJob::RangeJob(std::shared_ptr<Mvcc> mvcc, const etcdserverpb::RangeRequest& request, const HeaderFields& header)
+RangeJob::RangeJob(std::shared_ptr<Mvcc> mvcc, const etcdserverpb::RangeRequest& request,
+                   const HeaderFields& header)
     : impl_(std::make_unique<Impl>(std::move(mvcc), request, header)) {}
 RangeJob::~RangeJob() = default;
 

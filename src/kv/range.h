@@ -24,10 +24,10 @@ struct HeaderFields {
 };
 
 // A long range as of the revision at which it began, in slices of about 1 ms, while writes go on.
-// First prepare() until it is true (counts, sorts, measures); then total_bytes() is the exact size of the serialized
-// RangeResponse and next() hands it out piece by piece. It pins its revision: physical compaction waits, so drop jobs
-// of gone clients. Memory: a few hundred bytes for ranges in key order; 8 bytes per matching key for sorted and
-// filtered ones.
+// First prepare() until it is true (counts, sorts, measures); then total_bytes() is the exact size of the
+// serialized RangeResponse and next() hands it out piece by piece. It pins its revision: physical compaction
+// waits, so drop jobs of gone clients. Memory: a few hundred bytes for ranges in key order; 8 bytes per
+// matching key for sorted and filtered ones.
 class RangeJob {
  public:
   RangeJob(std::shared_ptr<Mvcc> mvcc, const etcdserverpb::RangeRequest& request, const HeaderFields& header);
@@ -37,7 +37,8 @@ class RangeJob {
 
   bool prepare();
   uint64_t total_bytes() const;
-  // Appends at least one piece and about `bytes_max` bytes; false when all of total_bytes() has been handed out.
+  // Appends at least one piece and about `bytes_max` bytes; false when all of total_bytes() has been handed
+  // out.
   bool next(size_t bytes_max, std::string* out);
 
  private:

@@ -20,11 +20,21 @@ RangeQuery::RangeQuery(const RangeRequest& request)
       create_min(request.min_create_revision()),
       create_max(request.max_create_revision()) {
   switch (request.sort_target()) {
-    case RangeRequest::VERSION: target = SortTarget::version; break;
-    case RangeRequest::CREATE: target = SortTarget::create; break;
-    case RangeRequest::MOD: target = SortTarget::mod; break;
-    case RangeRequest::VALUE: target = SortTarget::value; break;
-    default: target = SortTarget::key; break;
+    case RangeRequest::VERSION:
+      target = SortTarget::version;
+      break;
+    case RangeRequest::CREATE:
+      target = SortTarget::create;
+      break;
+    case RangeRequest::MOD:
+      target = SortTarget::mod;
+      break;
+    case RangeRequest::VALUE:
+      target = SortTarget::value;
+      break;
+    default:
+      target = SortTarget::key;
+      break;
   }
   descending = request.sort_order() == RangeRequest::DESCEND;
   reorder = target != SortTarget::key || descending;
@@ -38,11 +48,20 @@ bool RangeQuery::before(const Record* a, const Record* b) const {
   int order = 0;
   const auto compare = [](int64_t x, int64_t y) { return x < y ? -1 : (x > y ? 1 : 0); };
   switch (target) {
-    case SortTarget::key: break;
-    case SortTarget::version: order = compare(a->version(), b->version()); break;
-    case SortTarget::create: order = compare(a->create(), b->create()); break;
-    case SortTarget::mod: order = compare(a->mod(), b->mod()); break;
-    case SortTarget::value: order = a->value().compare(b->value()); break;
+    case SortTarget::key:
+      break;
+    case SortTarget::version:
+      order = compare(a->version(), b->version());
+      break;
+    case SortTarget::create:
+      order = compare(a->create(), b->create());
+      break;
+    case SortTarget::mod:
+      order = compare(a->mod(), b->mod());
+      break;
+    case SortTarget::value:
+      order = a->value().compare(b->value());
+      break;
   }
   if (order == 0) {
     order = a->key().compare(b->key());
@@ -59,8 +78,9 @@ Refusal check_range_revision(const Mvcc& mvcc, int64_t revision) {
 
 bool evaluate_range(const Mvcc& mvcc, const RangeQuery& query, RangeBudget budget, RangeAnswer* answer) {
   const int64_t at = query.revision > 0 ? query.revision : mvcc.read_revision();
-  // One more than the limit where the cut comes before the sorting, so that the answer knows whether there is more.
-  const uint64_t keep_max = query.count_only ? 0
+  // One more than the limit where the cut comes before the sorting, so that the answer knows whether there is
+  // more.
+  const uint64_t keep_max = query.count_only                     ? 0
                             : query.cut_first && query.limit > 0 ? static_cast<uint64_t>(query.limit) + 1
                                                                  : UINT64_MAX;
   const auto [first, last] = mvcc.bounds(query.range);
@@ -68,7 +88,8 @@ bool evaluate_range(const Mvcc& mvcc, const RangeQuery& query, RangeBudget budge
   size_t bytes = 0;
   for (auto it = first; it != last; ++it) {
     if (answer->kvs.size() >= keep_max && at >= mvcc.read_revision()) {
-      answer->count += static_cast<int64_t>(mvcc.index().count_live(it, last));  // only the count is left to find
+      answer->count +=
+          static_cast<int64_t>(mvcc.index().count_live(it, last));  // only the count is left to find
       break;
     }
     if (++visits > budget.visits) return false;

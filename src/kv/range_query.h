@@ -18,12 +18,12 @@ struct RangeQuery {
   explicit RangeQuery(const etcdserverpb::RangeRequest& request);
 
   KeyRange range;
-  int64_t limit = 0;      // <= 0: none
-  int64_t revision = 0;   // <= 0: newest
+  int64_t limit = 0;     // <= 0: none
+  int64_t revision = 0;  // <= 0: newest
   SortTarget target = SortTarget::key;
   bool descending = false;
-  bool reorder = false;   // the answer is not in key order
-  bool cut_first = false; // the limit cuts in key order, before any sorting (etcd: order NONE and no filter)
+  bool reorder = false;    // the answer is not in key order
+  bool cut_first = false;  // the limit cuts in key order, before any sorting (etcd: order NONE and no filter)
   bool keys_only = false;
   bool count_only = false;
   int64_t mod_min = 0;
@@ -60,6 +60,7 @@ Refusal check_range_revision(const Mvcc& mvcc, int64_t revision);
 bool evaluate_range(const Mvcc& mvcc, const RangeQuery& query, RangeBudget budget, RangeAnswer* answer);
 
 // RangeResponse: header, kvs, more, count.
-void put_range_response(std::string* out, const HeaderFields& header, const RangeQuery& query, const RangeAnswer& answer);
+void put_range_response(std::string* out, const HeaderFields& header, const RangeQuery& query,
+                        const RangeAnswer& answer);
 
 }  // namespace decree::kv

@@ -1,7 +1,8 @@
 // One version of one key in one allocation, and the older versions of a key.
 //
-// Memory decides how much a member can hold, so fields are packed by hand: 44 bytes of header, then lease (only if
-// any), key, value. The newest version of a key is what the tree points to; older ones hang off it in a History.
+// Memory decides how much a member can hold, so fields are packed by hand: 44 bytes of header, then lease
+// (only if any), key, value. The newest version of a key is what the tree points to; older ones hang off it
+// in a History.
 #pragma once
 
 #include <cstdint>
@@ -17,13 +18,16 @@ namespace decree::kv {
 
 class Record;
 
-// Older versions of one key, oldest first, without the newest: one word in the newest version's record. None and one
-// (most keys, most of the time) need no memory of their own. Owns nothing: whoever empties it frees the records.
+// Older versions of one key, oldest first, without the newest: one word in the newest version's record. None
+// and one (most keys, most of the time) need no memory of their own. Owns nothing: whoever empties it frees
+// the records.
 class History {
  public:
   bool empty() const { return bits_ == 0; }
   size_t size() const { return bits_ == 0 ? 0 : single() ? 1 : many()->size(); }
-  Record* at(size_t i) const { return single() ? reinterpret_cast<Record*>(bits_ & ~kSingle) : many()->records[many()->first + i]; }
+  Record* at(size_t i) const {
+    return single() ? reinterpret_cast<Record*>(bits_ & ~kSingle) : many()->records[many()->first + i];
+  }
   void push(Record* record) {
     if (bits_ == 0) {
       bits_ = reinterpret_cast<uintptr_t>(record) | kSingle;
@@ -47,7 +51,8 @@ class History {
       delete block;
       bits_ = reinterpret_cast<uintptr_t>(left) | kSingle;
     } else if (block->first > 16 && block->first * 2 > block->records.size()) {
-      block->records.erase(block->records.begin(), block->records.begin() + static_cast<std::ptrdiff_t>(block->first));
+      block->records.erase(block->records.begin(),
+                           block->records.begin() + static_cast<std::ptrdiff_t>(block->first));
       block->records.shrink_to_fit();
       block->first = 0;
     }
@@ -74,7 +79,7 @@ struct RecordFields {
   int64_t mod = 0;
   uint32_t sub = 0;
   bool tombstone = false;
-  int64_t create = 0;   // 0 for tombstones, as version
+  int64_t create = 0;  // 0 for tombstones, as version
   int64_t version = 0;
   int64_t lease = 0;
   std::string_view key;
@@ -84,7 +89,8 @@ struct RecordFields {
 class Record {
  public:
   static Record* make(const RecordFields& f) {
-    DECREE_CHECK(f.key.size() < kKeyBytesLimit && f.value.size() < UINT32_MAX, "key or value beyond any request limit");
+    DECREE_CHECK(f.key.size() < kKeyBytesLimit && f.value.size() < UINT32_MAX,
+                 "key or value beyond any request limit");
     const size_t bytes = alloc_bytes(f.key.size(), f.value.size(), f.lease != 0);
     auto* r = static_cast<Record*>(::operator new(bytes));
     new (&r->history_) History;
@@ -93,8 +99,8 @@ class Record {
     r->version_ = f.version;
     r->sub_ = f.sub;
     r->value_bytes_ = static_cast<uint32_t>(f.value.size());
-    r->key_bytes_ = static_cast<uint32_t>(f.key.size()) | (f.tombstone ? kTombstone : 0) |
-                    (f.lease != 0 ? kLeased : 0);
+    r->key_bytes_ =
+        static_cast<uint32_t>(f.key.size()) | (f.tombstone ? kTombstone : 0) | (f.lease != 0 ? kLeased : 0);
     char* p = r->data();
     if (f.lease != 0) {
       std::memcpy(p, &f.lease, sizeof f.lease);
@@ -128,8 +134,14 @@ class Record {
   std::string_view content() const { return {data(), lease_bytes() + key_size() + value_bytes_}; }
   size_t alloc_bytes() const { return kHeaderBytes + content().size(); }
   RecordFields fields() const {
-    return {.mod = mod_, .sub = sub_, .tombstone = tombstone(), .create = create_, .version = version_,
-            .lease = lease(), .key = key(), .value = value()};
+    return {.mod = mod_,
+            .sub = sub_,
+            .tombstone = tombstone(),
+            .create = create_,
+            .version = version_,
+            .lease = lease(),
+            .key = key(),
+            .value = value()};
   }
 
   // Only the newest version of a key has one.

@@ -26,11 +26,16 @@ Refusal check_level(const TxnRequest& request, int64_t ops_max, int depth);
 
 Refusal check_op(const RequestOp& op, int64_t ops_max, int depth) {
   switch (op.request_case()) {
-    case RequestOp::kRequestRange: return check_range(op.request_range());
-    case RequestOp::kRequestPut: return check_put(op.request_put());
-    case RequestOp::kRequestDeleteRange: return check_delete_range(op.request_delete_range());
-    case RequestOp::kRequestTxn: return check_level(op.request_txn(), ops_max, depth + 1);
-    case RequestOp::REQUEST_NOT_SET: break;
+    case RequestOp::kRequestRange:
+      return check_range(op.request_range());
+    case RequestOp::kRequestPut:
+      return check_put(op.request_put());
+    case RequestOp::kRequestDeleteRange:
+      return check_delete_range(op.request_delete_range());
+    case RequestOp::kRequestTxn:
+      return check_level(op.request_txn(), ops_max, depth + 1);
+    case RequestOp::REQUEST_NOT_SET:
+      break;
   }
   return kKeyNotFound;
 }
@@ -51,12 +56,14 @@ Refusal check_level(const TxnRequest& request, int64_t ops_max, int depth) {
   return kAccepted;
 }
 
-// Keys deleted by one branch: single keys, and ranges merged so that a look-up costs O(log n) whatever the request.
+// Keys deleted by one branch: single keys, and ranges merged so that a look-up costs O(log n) whatever the
+// request.
 class DeletedKeys {
  public:
   void add(const KeyRange& range) {
-    // As etcd compares them (measured on 3.4.23): "\0" is an end like any other here, so a deletion "from this key on"
-    // ends before it begins and collides with nothing. Transactions may rely on it: delete everything, then put.
+    // As etcd compares them (measured on 3.4.23): "\0" is an end like any other here, so a deletion "from
+    // this key on" ends before it begins and collides with nothing. Transactions may rely on it: delete
+    // everything, then put.
     if (range.single()) {
       points_.insert(range.key);
     } else if (range.key < range.range_end) {
@@ -110,8 +117,9 @@ bool add_child(const BranchWrites& child, const BranchWrites* sibling, BranchWri
   return true;
 }
 
-// False: some key is put twice, or put and deleted, by operations that may both run. Deletes first, then nested
-// transactions in order, then this level's puts; a nested one's two branches never both run, so they may overlap.
+// False: some key is put twice, or put and deleted, by operations that may both run. Deletes first, then
+// nested transactions in order, then this level's puts; a nested one's two branches never both run, so they
+// may overlap.
 bool collect_writes(const Ops& ops, BranchWrites* all) {
   for (const RequestOp& op : ops) {
     if (op.request_case() != RequestOp::kRequestDeleteRange) continue;
@@ -193,7 +201,9 @@ bool txn_has_put(const TxnRequest& request) {
   });
 }
 
-uint64_t quota_cost_bytes(const PutRequest& request) { return 256 + request.key().size() + request.value().size(); }
+uint64_t quota_cost_bytes(const PutRequest& request) {
+  return 256 + request.key().size() + request.value().size();
+}
 
 uint64_t quota_cost_bytes(const TxnRequest& request) {
   const auto branch_cost = [](const Ops& ops) {

@@ -1,4 +1,5 @@
-// Checks of a request that need no state: done by the server BEFORE proposing, in etcd's order, with etcd's code and text.
+// Checks of a request that need no state: done by the server BEFORE proposing, in etcd's order, with etcd's
+// code and text.
 #pragma once
 
 #include <cstdint>
@@ -14,8 +15,8 @@ class TxnRequest;
 
 namespace decree::kv {
 
-inline constexpr int64_t kTxnOpsMaxDefault = 128;        // etcd --max-txn-ops
-inline constexpr int kTxnDepthMax = 8;                   // nested transactions; ours
+inline constexpr int64_t kTxnOpsMaxDefault = 128;             // etcd --max-txn-ops
+inline constexpr int kTxnDepthMax = 8;                        // nested transactions; ours
 inline constexpr uint64_t kRequestBytesMaxDefault = 1572864;  // etcd --max-request-bytes, of the log entry
 
 Refusal check_range(const etcdserverpb::RangeRequest& request);

@@ -1,4 +1,5 @@
-// Sorting that never works long: runs are sorted while they fill, a heap over the runs gives the order back one by one.
+// Sorting that never works long: runs are sorted while they fill, a heap over the runs gives the order back
+// one by one.
 #pragma once
 
 #include <algorithm>
@@ -49,7 +50,9 @@ class SlicedSort {
     size_t at;
     size_t end;
   };
-  void sort_run(size_t first) { std::sort(items_.begin() + static_cast<std::ptrdiff_t>(first), items_.end(), less_); }
+  void sort_run(size_t first) {
+    std::sort(items_.begin() + static_cast<std::ptrdiff_t>(first), items_.end(), less_);
+  }
   std::function<bool(const Head&, const Head&)> after() const {
     return [this](const Head& a, const Head& b) { return less_(items_[b.at], items_[a.at]); };
   }

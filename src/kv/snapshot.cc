@@ -4,9 +4,9 @@
 #include <string_view>
 #include <utility>
 
+#include <xxhash.h>
 #include "kv/mvcc.h"
 #include "kv/wire.h"
-#include "xxhash.h"
 
 namespace decree::kv {
 
@@ -23,7 +23,8 @@ enum ChunkType : uint32_t { kState = 1, kRecords = 2, kEnd = 3 };
 
 template <class Int>
 void put_fixed(std::string* out, Int value) {
-  for (size_t i = 0; i < sizeof(Int); ++i) out->push_back(static_cast<char>(static_cast<uint64_t>(value) >> (8 * i)));
+  for (size_t i = 0; i < sizeof(Int); ++i)
+    out->push_back(static_cast<char>(static_cast<uint64_t>(value) >> (8 * i)));
 }
 
 void put_string(std::string* out, std::string_view s) {
@@ -49,7 +50,8 @@ class Reader {
   Int fixed() {
     const std::string_view raw = take(sizeof(Int));
     uint64_t v = 0;
-    for (size_t i = 0; i < raw.size(); ++i) v |= static_cast<uint64_t>(static_cast<uint8_t>(raw[i])) << (8 * i);
+    for (size_t i = 0; i < raw.size(); ++i)
+      v |= static_cast<uint64_t>(static_cast<uint8_t>(raw[i])) << (8 * i);
     return static_cast<Int>(v);
   }
   std::string_view string() { return take(fixed<uint32_t>()); }
@@ -119,7 +121,8 @@ bool decode_state(std::string_view payload, SnapshotState* s) {
   for (uint32_t n = in.fixed<uint32_t>(); n > 0 && in.ok(); --n) {
     MemberAttributes& member = s->members[in.fixed<uint64_t>()];
     member.name = in.string();
-    for (uint32_t urls = in.fixed<uint32_t>(); urls > 0 && in.ok(); --urls) member.client_urls.emplace_back(in.string());
+    for (uint32_t urls = in.fixed<uint32_t>(); urls > 0 && in.ok(); --urls)
+      member.client_urls.emplace_back(in.string());
   }
   s->cluster_version = in.string();
   return in.ok() && in.at_end() && s->revision >= 1 && s->compacted >= -1 && s->compacted <= s->revision;
@@ -235,8 +238,8 @@ class Source final : public SnapshotSource {
   PinnedRevision pinned_;
   bool begun_ = false;
   bool done_ = false;
-  std::string key_;                                    // next key to look at
-  std::pair<int64_t, uint32_t> after_{INT64_MIN, 0};   // its versions up to here are done
+  std::string key_;                                   // next key to look at
+  std::pair<int64_t, uint32_t> after_{INT64_MIN, 0};  // its versions up to here are done
   const Record* previous_key_ = nullptr;
   uint64_t chunks_ = 0;
   uint64_t versions_ = 0;
@@ -289,17 +292,22 @@ class Sink final : public SnapshotSink {
   enum class Stage { magic, header, payload, ended };
 
   static Error refused(const std::string& why) {
-    return Error{ErrorCode::corrupt, "the snapshot of the key-value state " + why +
-                                         "; the present state is untouched, take the snapshot from another member"};
+    return Error{ErrorCode::corrupt,
+                 "the snapshot of the key-value state " + why +
+                     "; the present state is untouched, take the snapshot from another member"};
   }
   void fail(const std::string& why) { failure_ = why; }
 
   size_t wanted() const {
     switch (stage_) {
-      case Stage::magic: return kMagic.size();
-      case Stage::header: return kChunkHeaderBytes;
-      case Stage::payload: return payload_bytes_;
-      case Stage::ended: break;
+      case Stage::magic:
+        return kMagic.size();
+      case Stage::header:
+        return kChunkHeaderBytes;
+      case Stage::payload:
+        return payload_bytes_;
+      case Stage::ended:
+        break;
     }
     return 1;
   }
@@ -316,8 +324,10 @@ class Sink final : public SnapshotSink {
         type_ = in.fixed<uint32_t>();
         payload_bytes_ = in.fixed<uint32_t>();
         sum_ = in.fixed<uint64_t>();
-        if (type_ < kState || type_ > kEnd || (type_ == kState) != (chunks_ == 0)) return fail("has chunks out of order");
-        if (payload_bytes_ == 0 || payload_bytes_ > kChunkBytesMax) return fail("has a chunk of impossible size");
+        if (type_ < kState || type_ > kEnd || (type_ == kState) != (chunks_ == 0))
+          return fail("has chunks out of order");
+        if (payload_bytes_ == 0 || payload_bytes_ > kChunkBytesMax)
+          return fail("has a chunk of impossible size");
         stage_ = Stage::payload;
         return;
       }
@@ -328,7 +338,8 @@ class Sink final : public SnapshotSink {
         if (type_ == kRecords) load(piece);
         if (type_ == kEnd) end(piece);
         return;
-      case Stage::ended: return fail("goes on after its end");
+      case Stage::ended:
+        return fail("goes on after its end");
     }
   }
 

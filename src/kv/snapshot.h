@@ -1,16 +1,20 @@
 // Snapshots of the key-value state machine: format, slice-wise writer, checked reader.
 //
 //   stream  = magic "DCRKV\0\0\1" (8 bytes; the last one is the format version), chunk*
-//   chunk   = u32 type, u32 payload bytes, u64 XXH3-64 of (type, length, number of the chunk from 0, payload), payload
-//   types     1 state     first, once: see SnapshotState; little-endian fixed integers, strings with a u32 length
+//   chunk   = u32 type, u32 payload bytes, u64 XXH3-64 of (type, length, number of the chunk from 0,
+//   payload), payload types     1 state     first, once: see SnapshotState; little-endian fixed integers,
+//   strings with a u32 length
 //             2 records   any number: versions, keys ascending, versions of a key ascending
-//             3 end       last, once: u64 versions, u64 live keys, u64 in_use_bytes: must agree with what was read
-//   record  = varint flags (1 tombstone, 2 same key as the record before), varint key bytes + key unless same,
+//             3 end       last, once: u64 versions, u64 live keys, u64 in_use_bytes: must agree with what was
+//             read
+//   record  = varint flags (1 tombstone, 2 same key as the record before), varint key bytes + key unless
+//   same,
 //             varint mod, varint sub, varint create, varint version, varint lease, varint value bytes + value
 //             (create..value only for puts)
-// Content: the newest version <= compacted of every key (deletions only at exactly compacted) and all versions up to
-// the revision of the snapshot, whatever the physical compaction has got to: equal states give equal bytes.
-// A reader refuses unknown versions and types, gaps, disorder, wrong sums, and bytes after the end.
+// Content: the newest version <= compacted of every key (deletions only at exactly compacted) and all
+// versions up to the revision of the snapshot, whatever the physical compaction has got to: equal states give
+// equal bytes. A reader refuses unknown versions and types, gaps, disorder, wrong sums, and bytes after the
+// end.
 #pragma once
 
 #include <cstdint>

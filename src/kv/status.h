@@ -32,8 +32,10 @@ inline constexpr Refusal kEmptyKey{GrpcCode::invalid_argument, "etcdserver: key 
 inline constexpr Refusal kKeyNotFound{GrpcCode::invalid_argument, "etcdserver: key not found"};
 inline constexpr Refusal kValueProvided{GrpcCode::invalid_argument, "etcdserver: value is provided"};
 inline constexpr Refusal kLeaseProvided{GrpcCode::invalid_argument, "etcdserver: lease is provided"};
-inline constexpr Refusal kTooManyOps{GrpcCode::invalid_argument, "etcdserver: too many operations in txn request"};
-inline constexpr Refusal kDuplicateKey{GrpcCode::invalid_argument, "etcdserver: duplicate key given in txn request"};
+inline constexpr Refusal kTooManyOps{GrpcCode::invalid_argument,
+                                     "etcdserver: too many operations in txn request"};
+inline constexpr Refusal kDuplicateKey{GrpcCode::invalid_argument,
+                                       "etcdserver: duplicate key given in txn request"};
 inline constexpr Refusal kInvalidSortOption{GrpcCode::invalid_argument, "etcdserver: invalid sort option"};
 inline constexpr Refusal kTooLarge{GrpcCode::invalid_argument, "etcdserver: request is too large"};
 inline constexpr Refusal kLeaseNotFound{GrpcCode::not_found, "etcdserver: requested lease not found"};

@@ -34,22 +34,29 @@ int compare_record(const Compare& compare, const Record* record) {
     case Compare::LEASE:
       return order(record ? record->lease() : 0, given(Compare::kLease, compare.lease()));
     case Compare::VALUE: {
-      const std::string_view want =
-          compare.target_union_case() == Compare::kValue ? std::string_view(compare.value()) : std::string_view();
+      const std::string_view want = compare.target_union_case() == Compare::kValue
+                                        ? std::string_view(compare.value())
+                                        : std::string_view();
       return (record ? record->value() : std::string_view()).compare(want);
     }
-    default: return 0;
+    default:
+      return 0;
   }
 }
 
 bool satisfies(const Compare& compare, const Record* record) {
   const int order = compare_record(compare, record);
   switch (compare.result()) {
-    case Compare::EQUAL: return order == 0;
-    case Compare::NOT_EQUAL: return order != 0;
-    case Compare::GREATER: return order > 0;
-    case Compare::LESS: return order < 0;
-    default: return true;
+    case Compare::EQUAL:
+      return order == 0;
+    case Compare::NOT_EQUAL:
+      return order != 0;
+    case Compare::GREATER:
+      return order > 0;
+    case Compare::LESS:
+      return order < 0;
+    default:
+      return true;
   }
 }
 
@@ -229,7 +236,8 @@ void Executor::run_op(const RequestOp& op, size_t* branch, std::string* body) {
       run(op.request_txn(), branch, &empty, inner);
       break;
     }
-    case RequestOp::REQUEST_NOT_SET: return;
+    case RequestOp::REQUEST_NOT_SET:
+      return;
   }
   if (body != nullptr) wire::put_message_field(body, field, answer);
 }

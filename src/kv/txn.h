@@ -18,7 +18,8 @@ class TxnRequest;
 
 namespace decree::kv {
 
-// One command's execution. `body` null: nobody waits for the answer, none is built. On a refusal nothing has changed.
+// One command's execution. `body` null: nobody waits for the answer, none is built. On a refusal nothing has
+// changed.
 class Executor {
  public:
   // `header.revision` is ignored: filled from the state.
@@ -35,7 +36,8 @@ class Executor {
   void decide(const etcdserverpb::TxnRequest& request);
   Refusal check(const etcdserverpb::TxnRequest& request, size_t* branch);
   Refusal check_put_state(const etcdserverpb::PutRequest& request) const;
-  void run(const etcdserverpb::TxnRequest& request, size_t* branch, const HeaderFields* header, std::string* body);
+  void run(const etcdserverpb::TxnRequest& request, size_t* branch, const HeaderFields* header,
+           std::string* body);
   void run_op(const etcdserverpb::RequestOp& op, size_t* branch, std::string* body);
   void run_put(const etcdserverpb::PutRequest& request, const HeaderFields& header, std::string* body);
   void run_delete(const etcdserverpb::DeleteRangeRequest& request, HeaderFields header, std::string* body);

@@ -1,5 +1,6 @@
-// Protobuf wire format written by hand: answers and hashes are built without message objects, and the bytes are fixed
-// by this file rather than by a library's version (a digest never depends on re-serialised protobuf).
+// Protobuf wire format written by hand: answers and hashes are built without message objects, and the bytes
+// are fixed by this file rather than by a library's version (a digest never depends on re-serialised
+// protobuf).
 #pragma once
 
 #include <cstdint>

@@ -98,7 +98,8 @@ void SocketConnection::flush_now() {
   if (closed_) return;
   if (handler_ != nullptr && !closing_) handler_->on_flush();
   if (closed_) return;
-  // Before the write as well: the handler paused reading because of what it saw, and one write may take it all.
+  // Before the write as well: the handler paused reading because of what it saw, and one write may take it
+  // all.
   if (pending_bytes() >= low_water_bytes) above_low_ = true;
   if (!blocked_) write_out();
   if (closed_) return;

@@ -60,7 +60,7 @@ class SocketConnection final : public Connection, public FdOwner {
   uint32_t interest_ = 0;
   bool flush_wanted_ = false;
   bool paused_ = false;
-  bool blocked_ = false;     // the kernel's buffer is full
+  bool blocked_ = false;  // the kernel's buffer is full
   bool above_low_ = false;
   bool closing_ = false;     // close_after_flush
   bool write_shut_ = false;  // lingering: only reading to the end

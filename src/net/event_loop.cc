@@ -51,7 +51,9 @@ void Mailbox::shut() {
 }
 
 EventLoop::Impl::Impl()
-    : epoll_fd(::epoll_create1(EPOLL_CLOEXEC)), mailbox(std::make_shared<Mailbox>()), read_buffer(read_buffer_bytes) {
+    : epoll_fd(::epoll_create1(EPOLL_CLOEXEC)),
+      mailbox(std::make_shared<Mailbox>()),
+      read_buffer(read_buffer_bytes) {
   DECREE_CHECK(epoll_fd >= 0, "epoll_create1 failed: out of file descriptors at start");
   add(mailbox->fd(), EPOLLIN, nullptr);
 }
@@ -141,7 +143,8 @@ int EventLoop::Impl::poll(std::chrono::nanoseconds max_wait) {
     if (n < 0 && (errno == ENOSYS || errno == EPERM)) has_pwait2 = false;
   }
   if (!has_pwait2)
-    n = ::epoll_wait(epoll_fd, events, events_per_wait, static_cast<int>((max_wait.count() + 999999) / 1000000));
+    n = ::epoll_wait(epoll_fd, events, events_per_wait,
+                     static_cast<int>((max_wait.count() + 999999) / 1000000));
   woke_at = std::chrono::steady_clock::now();
   bool mail = false;
   for (int i = 0; i < n; ++i) {

@@ -52,8 +52,9 @@ Result<std::vector<Address>> resolve(const HostPort& target, bool numeric_only) 
   addrinfo* list = nullptr;
   const int problem = ::getaddrinfo(target.host.c_str(), std::to_string(target.port).c_str(), &hints, &list);
   if (problem != 0)
-    return Error{ErrorCode::not_found, fmt::format("the name {} has no address ({}); check its spelling, /etc/hosts and DNS",
-                                                   target.host, ::gai_strerror(problem))};
+    return Error{ErrorCode::not_found,
+                 fmt::format("the name {} has no address ({}); check its spelling, /etc/hosts and DNS",
+                             target.host, ::gai_strerror(problem))};
   std::vector<Address> found;
   for (const int family : {AF_INET, AF_INET6})
     for (const addrinfo* entry = list; entry != nullptr; entry = entry->ai_next)
@@ -65,7 +66,8 @@ Result<std::vector<Address>> resolve(const HostPort& target, bool numeric_only) 
       }
   ::freeaddrinfo(list);
   if (found.empty())
-    return Error{ErrorCode::not_found, fmt::format("the name {} has neither an IPv4 nor an IPv6 address", target.host)};
+    return Error{ErrorCode::not_found,
+                 fmt::format("the name {} has neither an IPv4 nor an IPv6 address", target.host)};
   return found;
 }
 
@@ -78,17 +80,23 @@ Error bind_error(const HostPort& address, int error) {
   const std::string at = to_string(address);
   switch (error) {
     case EADDRINUSE:
-      return {ErrorCode::io, fmt::format("port {} is in use ({} cannot be bound): stop the process that listens there "
-                                         "or choose another port",
-                                         address.port, at)};
+      return {ErrorCode::io,
+              fmt::format("port {} is in use ({} cannot be bound): stop the process that listens there "
+                          "or choose another port",
+                          address.port, at)};
     case EADDRNOTAVAIL:
-      return {ErrorCode::invalid, fmt::format("{} is not an address of this machine: listen on one that `ip address` "
-                                              "shows, or on 127.0.0.1", at)};
+      return {ErrorCode::invalid,
+              fmt::format("{} is not an address of this machine: listen on one that `ip address` "
+                          "shows, or on 127.0.0.1",
+                          at)};
     case EACCES:
       return {ErrorCode::permission,
-              fmt::format("no right to listen on {}: ports below 1024 need CAP_NET_BIND_SERVICE, choose a higher one", at)};
+              fmt::format(
+                  "no right to listen on {}: ports below 1024 need CAP_NET_BIND_SERVICE, choose a higher one",
+                  at)};
     default:
-      return {ErrorCode::io, fmt::format("cannot listen on {}: {}", at, std::generic_category().message(error))};
+      return {ErrorCode::io,
+              fmt::format("cannot listen on {}: {}", at, std::generic_category().message(error))};
   }
 }
 
@@ -128,7 +136,8 @@ class TcpListener final : public Listener, public FdOwner {
 
  private:
   void on_accept_error(int error) {
-    // Out of descriptors or memory: the pending connection keeps the listener readable. Rest instead of spinning.
+    // Out of descriptors or memory: the pending connection keeps the listener readable. Rest instead of
+    // spinning.
     if (error != EMFILE && error != ENFILE && error != ENOBUFS && error != ENOMEM) return;
     ++failures_;
     resting_ = true;
@@ -157,7 +166,8 @@ class TcpListener final : public Listener, public FdOwner {
 // The handle that callers own. The listener itself may have an event queued in this turn, so it is buried.
 class ListenerHandle final : public Listener {
  public:
-  ListenerHandle(EventLoop& loop, std::shared_ptr<TcpListener> listener) : loop_(loop), listener_(std::move(listener)) {}
+  ListenerHandle(EventLoop& loop, std::shared_ptr<TcpListener> listener)
+      : loop_(loop), listener_(std::move(listener)) {}
   ~ListenerHandle() override {
     listener_->pause_accepting(true);
     loop_.impl().bury(std::move(listener_));
@@ -188,7 +198,9 @@ class Connector final : public FdOwner, public std::enable_shared_from_this<Conn
     });
     Result<std::vector<Address>> numeric = resolve(target_, true);
     if (numeric.ok()) {
-      loop_.post([self = shared_from_this(), found = std::move(*numeric)]() mutable { self->resolved(std::move(found)); });
+      loop_.post([self = shared_from_this(), found = std::move(*numeric)]() mutable {
+        self->resolved(std::move(found));
+      });
       return;
     }
     // getaddrinfo blocks, sometimes for many seconds. The thread holds the mailbox, not the loop.
@@ -239,7 +251,8 @@ class Connector final : public FdOwner, public std::enable_shared_from_this<Conn
       fd_ = -1;
     }
     const char* hint = last_error_ == ECONNREFUSED ? "; nothing listens there" : "";
-    fail(fmt::format("cannot connect to {}: {}{}", to_string(target_), std::generic_category().message(last_error_), hint));
+    fail(fmt::format("cannot connect to {}: {}{}", to_string(target_),
+                     std::generic_category().message(last_error_), hint));
   }
 
   void drop_socket() {
@@ -290,8 +303,9 @@ class Connector final : public FdOwner, public std::enable_shared_from_this<Conn
 
 Result<HostPort> parse_host_port(std::string_view text) {
   const auto bad = [&](const char* why) {
-    return Error{ErrorCode::invalid, fmt::format("\"{}\" is not an address: {}; write it as 127.0.0.1:2379 or [::1]:2379",
-                                                 text.substr(0, 256), why)};
+    return Error{ErrorCode::invalid,
+                 fmt::format("\"{}\" is not an address: {}; write it as 127.0.0.1:2379 or [::1]:2379",
+                             text.substr(0, 256), why)};
   };
   const size_t colon = text.rfind(':');
   if (colon == std::string_view::npos) return bad("the port is missing");
@@ -338,7 +352,8 @@ Result<std::unique_ptr<Listener>> listen_tcp(EventLoop& loop, const HostPort& ad
       new ListenerHandle(loop, std::make_shared<TcpListener>(loop, fd, port, std::move(on_accept))));
 }
 
-void connect_tcp(EventLoop& loop, const HostPort& address, std::chrono::milliseconds timeout, ConnectFn done) {
+void connect_tcp(EventLoop& loop, const HostPort& address, std::chrono::milliseconds timeout,
+                 ConnectFn done) {
   std::make_shared<Connector>(loop, address, std::move(done))->begin(timeout);
 }
 

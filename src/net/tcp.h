@@ -15,16 +15,16 @@ namespace decree::net {
 class ConnectionHandler {
  public:
   virtual ~ConnectionHandler() = default;
-  // All bytes that arrived (at most 128 KiB at a time); the handler consumes them. It may close() the connection
-  // from inside.
+  // All bytes that arrived (at most 128 KiB at a time); the handler consumes them. It may close() the
+  // connection from inside.
   virtual void on_bytes(std::string_view bytes) = 0;
   // Once, also after a local close(); no call follows. Never from inside another call into the connection:
   // it comes at the end of the loop's wait() or flush(). `reason` is for logs.
   virtual void on_closed(const std::string& reason) = 0;
   // Pending output fell below the low-water mark (64 KiB) after having been above it.
   virtual void on_drained() {}
-  // From EventLoop::flush(), before the write, for a connection that wanted it: the last moment to append to out().
-  // Output that is made once per turn (HTTP/2 frames of all answers) is made here.
+  // From EventLoop::flush(), before the write, for a connection that wanted it: the last moment to append to
+  // out(). Output that is made once per turn (HTTP/2 frames of all answers) is made here.
   virtual void on_flush() {}
 };
 
@@ -69,10 +69,12 @@ class Listener {
 using AcceptFn = std::function<void(std::shared_ptr<Connection>)>;
 using ConnectFn = std::function<void(Result<std::shared_ptr<Connection>>)>;
 
-// At most 8 accepts per turn. SO_REUSEADDR, TCP_NODELAY. The error names address and cause ("port 2379 is in use ...").
-// Port 0 picks a free one. Resolves names on the caller's thread (start-up only). The loop must outlive the listener.
+// At most 8 accepts per turn. SO_REUSEADDR, TCP_NODELAY. The error names address and cause ("port 2379 is in
+// use ..."). Port 0 picks a free one. Resolves names on the caller's thread (start-up only). The loop must
+// outlive the listener.
 Result<std::unique_ptr<Listener>> listen_tcp(EventLoop& loop, const HostPort& address, AcceptFn on_accept);
-// Name resolution runs off the loop's thread. The callback comes once, from the loop, never from inside this call.
+// Name resolution runs off the loop's thread. The callback comes once, from the loop, never from inside this
+// call.
 void connect_tcp(EventLoop& loop, const HostPort& address, std::chrono::milliseconds timeout, ConnectFn done);
 
 }  // namespace decree::net

@@ -46,7 +46,8 @@ std::vector<PromiseRun> Acceptor::runs_above_decided() const {
   for (Slot s = decided_.next(); s < log_.end(); s = s.next()) {
     const LogSlot* slot = log_.find(s);
     if (slot == nullptr) continue;
-    if (!runs.empty() && runs.back().slots.end == s && runs.back().ballot == slot->ballot && runs.back().law == slot->law) {
+    if (!runs.empty() && runs.back().slots.end == s && runs.back().ballot == slot->ballot &&
+        runs.back().law == slot->law) {
       runs.back().slots.end = s.next();
     } else {
       runs.push_back(PromiseRun{slot->ballot, slot->law, SlotRange{s, s.next()}});
@@ -63,7 +64,8 @@ void Acceptor::note_stop_sign(Slot slot, const Entry& entry) {
     return;
   }
   if (slot != stop_sign_) return;
-  // Another value outranked the stop sign here: it was never chosen and seals nothing. A stale one may lie above.
+  // Another value outranked the stop sign here: it was never chosen and seals nothing. A stale one may lie
+  // above.
   stop_sign_ = Slot(0);
   for (Slot s = slot.next(); s < log_.end() && stop_sign_ == Slot(0); s = s.next()) {
     const LogSlot* held = log_.find(s);
@@ -80,7 +82,8 @@ void Acceptor::enter_ballot(Ballot ballot, Slot base) {
   bill_base_ = base;
   // After a restart the log may already hold a stretch of this ballot's run.
   bill_next_ = std::max(base, decided_.next());
-  for (const LogSlot* s = log_.find(bill_next_); s != nullptr && s->ballot == ballot; s = log_.find(bill_next_))
+  for (const LogSlot* s = log_.find(bill_next_); s != nullptr && s->ballot == ballot;
+       s = log_.find(bill_next_))
     bill_next_ = bill_next_.next();
   // Slots below the base are Laws that others hold; slots no longer in memory were durable when dropped.
   bill_durable_ = std::max(base.prev(), std::min(decided_, log_.first().prev()));
@@ -97,7 +100,8 @@ Acceptor::AcceptResult Acceptor::accept(const Accept& accept, LogToken token) {
     result.verdict = Verdict::outranked;
     return result;
   }
-  DECREE_CHECK(planted(PlantedBug::stale_accept) || accept.ballot == promised_, "the promise is raised before accepting (I4)");
+  DECREE_CHECK(planted(PlantedBug::stale_accept) || accept.ballot == promised_,
+               "the promise is raised before accepting (I4)");
   if (accept.base < epoch_base_ || accept.first < accept.base) {
     result.verdict = Verdict::below_base;
     return result;
@@ -114,7 +118,8 @@ Acceptor::AcceptResult Acceptor::accept(const Accept& accept, LogToken token) {
     const Entry& entry = accept.entries[s - accept.first];
     LogSlot* held = log_.find(s);
     if (s < bill_next_) {  // a duplicate: it must be the same value
-      DECREE_CHECK(held == nullptr || held->ballot != accept.ballot || held->entry == entry, "I1: two values at one ballot and slot");
+      DECREE_CHECK(held == nullptr || held->ballot != accept.ballot || held->entry == entry,
+                   "I1: two values at one ballot and slot");
       continue;
     }
     if (above_stop_sign(s)) {
@@ -136,7 +141,8 @@ void Acceptor::advance_decided(LogSlot& slot) {
   decided_ = s;
   decided_chain_ = chain_link(decided_chain_, s, slot.entry.digest);
   slot.chain = decided_chain_;
-  if (slot.entry.kind == EntryKind::barrier) decided_term_ = std::max(decided_term_, barrier_term(slot.entry));
+  if (slot.entry.kind == EntryKind::barrier)
+    decided_term_ = std::max(decided_term_, barrier_term(slot.entry));
 }
 
 Slot Acceptor::decide(Ballot ballot, Slot upto) {
@@ -192,7 +198,7 @@ void Acceptor::drop_through(Slot upto) {
 }
 
 bool Acceptor::slot_durable(Slot slot) const {
-  if (slot < log_.first()) return true;  // covered by a snapshot, or dropped after having become durable
+  if (slot < log_.first()) return true;      // covered by a snapshot, or dropped after having become durable
   if (slot <= snapshot_index_) return true;  // the snapshot is durable BEFORE the core hears of it
   const LogSlot* held = log_.find(slot);
   return held != nullptr && held->token <= persisted_;
@@ -222,9 +228,11 @@ std::string Acceptor::broken_invariant() const {
   if (log_.first() > decided_.next()) return "I8: undecided slots left memory";
   for (Slot s = decided_.next(); s < log_.end(); s = s.next()) {
     const LogSlot* slot = log_.find(s);
-    if (slot != nullptr && slot->ballot > promised_) return "I4: accepted above the promise at slot " + std::to_string(s.value);
+    if (slot != nullptr && slot->ballot > promised_)
+      return "I4: accepted above the promise at slot " + std::to_string(s.value);
   }
-  for (Slot s = std::max(bill_base_, decided_.next()); !bill_ballot_.is_none() && s < bill_next_; s = s.next()) {
+  for (Slot s = std::max(bill_base_, decided_.next()); !bill_ballot_.is_none() && s < bill_next_;
+       s = s.next()) {
     const LogSlot* slot = log_.find(s);
     if (slot == nullptr || slot->ballot < bill_ballot_)
       return "I9: hole in the run of the current ballot at slot " + std::to_string(s.value);
@@ -241,7 +249,8 @@ uint64_t Acceptor::fingerprint() const {
     const LogSlot* slot = log_.find(s);
     if (slot == nullptr) continue;
     d = chain_link(d, s, slot->entry.digest);
-    const uint64_t flags = (static_cast<uint64_t>(slot->ballot.priority) << 2) | (slot->law ? 1u : 0u) | (slot->token <= persisted_ ? 2u : 0u);
+    const uint64_t flags = (static_cast<uint64_t>(slot->ballot.priority) << 2) | (slot->law ? 1u : 0u) |
+                           (slot->token <= persisted_ ? 2u : 0u);
     d = chain_link(d, Slot(slot->ballot.node.value), Digest128{slot->ballot.term(), flags});
   }
   return d.hi ^ d.lo;
@@ -259,9 +268,10 @@ Ballot barrier_ballot(const Entry& entry) {
   const std::string_view bytes = entry.bytes();
   if (entry.kind != EntryKind::barrier || bytes.size() < 24) return Ballot{};
   uint64_t words[3] = {};
-  for (size_t i = 0; i < 24; ++i) words[i / 8] |= static_cast<uint64_t>(static_cast<uint8_t>(bytes[i])) << (8 * (i % 8));
-  return Ballot{static_cast<uint32_t>(words[0] >> 32), static_cast<uint32_t>(words[0]), static_cast<uint16_t>(words[1]),
-                NodeId(static_cast<uint32_t>(words[2]))};
+  for (size_t i = 0; i < 24; ++i)
+    words[i / 8] |= static_cast<uint64_t>(static_cast<uint8_t>(bytes[i])) << (8 * (i % 8));
+  return Ballot{static_cast<uint32_t>(words[0] >> 32), static_cast<uint32_t>(words[0]),
+                static_cast<uint16_t>(words[1]), NodeId(static_cast<uint32_t>(words[2]))};
 }
 
 uint64_t barrier_term(const Entry& entry) { return barrier_ballot(entry).term(); }

@@ -28,16 +28,16 @@ class Acceptor {
 
   // ---- BILL ----
   enum class Verdict : uint8_t {
-    accepted,     // entries from `first_new` on were taken (possibly none: all known already)
-    outranked,    // ballot < promised
+    accepted,   // entries from `first_new` on were taken (possibly none: all known already)
+    outranked,  // ballot < promised
     wrong_epoch,
-    below_base,   // slots of an earlier epoch
-    gap,          // first > next acceptable slot: nothing taken
-    sealed,       // lies above a stop sign of this epoch
+    below_base,  // slots of an earlier epoch
+    gap,         // first > next acceptable slot: nothing taken
+    sealed,      // lies above a stop sign of this epoch
   };
   struct AcceptResult {
     Verdict verdict = Verdict::accepted;
-    Slot first_new;       // with count > 0: slots [first_new, first_new + count) are to be persisted
+    Slot first_new;  // with count > 0: slots [first_new, first_new + count) are to be persisted
     size_t count = 0;
   };
   // REQUIRES promised() == accept.ballot for a ballot >= promised: the caller raises the promise first.
@@ -100,11 +100,11 @@ class Acceptor {
   Digest128 decided_chain_;
   uint64_t decided_term_ = 0;
   LogToken persisted_;
-  Ballot bill_ballot_;   // ballot of the run being accepted
+  Ballot bill_ballot_;  // ballot of the run being accepted
   Slot bill_base_;
-  Slot bill_next_;       // next slot acceptable at bill_ballot_
+  Slot bill_next_;  // next slot acceptable at bill_ballot_
   Slot bill_durable_;
-  Slot stop_sign_;       // lowest stop sign accepted in this epoch; 0 = none
+  Slot stop_sign_;  // lowest stop sign accepted in this epoch; 0 = none
 };
 
 // The barrier's payload: the ballot that proposed it, 24 bytes little-endian.

@@ -9,7 +9,12 @@ void Replica::Impl::start_election() {
   ++elections;
   role = Role::candidate;
   if (!leader.is_none()) follow(Ballot{});
-  ballot = Ballot{membership.epoch, std::max(round_seen, acceptor.promised().round) + 1, options.priority, self};
+  // Rounds are dealt out by place in the membership, so that one term has one leader (docs/decisions/0008).
+  const auto places = static_cast<uint32_t>(membership.members.size());
+  const auto place = static_cast<uint32_t>(membership.find(self) - membership.members.data());
+  uint32_t round = std::max(round_seen, acceptor.promised().round) + 1;
+  round += (place + places - round % places) % places;
+  ballot = Ballot{membership.epoch, round, options.priority, self};
   promises.clear();
   fetched.clear();
   asked_from = acceptor.decided().next();
@@ -50,7 +55,8 @@ void Replica::Impl::on_prepare(NodeId from, const Prepare& m) {
   size_t done = 0;
   do {
     const size_t n = std::min<size_t>(runs.size() - done, options.promise_runs_max);
-    promise.runs.assign(runs.begin() + static_cast<ptrdiff_t>(done), runs.begin() + static_cast<ptrdiff_t>(done + n));
+    promise.runs.assign(runs.begin() + static_cast<ptrdiff_t>(done),
+                        runs.begin() + static_cast<ptrdiff_t>(done + n));
     done += n;
     promise.last = done == runs.size();
     send_when_durable(from, promise);
@@ -110,13 +116,15 @@ bool Replica::Impl::fetch_missing(const std::vector<SlotPick>& picks) {
     if (own != nullptr && (pick.law ? own->law : own->ballot == pick.ballot)) continue;
     const auto it = fetched.find(pick.slot);
     if (it != fetched.end()) {
-      // A holder that meanwhile knows the slot chosen answers with the Law, which is the same value or outranks it.
+      // A holder that meanwhile knows the slot chosen answers with the Law, which is the same value or
+      // outranks it.
       const AcceptedEntry& got = it->second.accepted;
       if (got.law || (!pick.law && got.ballot == pick.ballot)) continue;
     }
     DECREE_CHECK(pick.holder != self, "what this member reported it still holds");
     std::vector<FetchItem>& items = wanted[pick.holder];
-    if (!items.empty() && items.back().slots.end == pick.slot && items.back().ballot == pick.ballot && items.back().law == pick.law) {
+    if (!items.empty() && items.back().slots.end == pick.slot && items.back().ballot == pick.ballot &&
+        items.back().law == pick.law) {
       items.back().slots.end = pick.slot.next();
     } else {
       items.push_back(FetchItem{pick.ballot, pick.law, SlotRange{pick.slot, pick.slot.next()}});
@@ -132,7 +140,8 @@ void Replica::Impl::on_fetch(NodeId from, const Fetch& m) {
   uint64_t bytes = 0;
   for (const FetchItem& item : m.items) {
     const Slot end = std::min(item.slots.end, acceptor.log().end());
-    for (Slot s = std::max(item.slots.first, acceptor.log().first()); s < end && bytes < options.accept_bytes_max; s = s.next()) {
+    for (Slot s = std::max(item.slots.first, acceptor.log().first());
+         s < end && bytes < options.accept_bytes_max; s = s.next()) {
       const paxos::LogSlot* slot = acceptor.log().find(s);
       if (slot == nullptr) continue;
       const bool law = slot->law || s <= acceptor.decided();
@@ -180,7 +189,8 @@ void Replica::Impl::become_leader(Slot base, std::vector<Entry> values) {
     barrier.kind = EntryKind::barrier;
     barrier.id = RequestId{self, boot, 0};
     barrier.payload = std::make_shared<const std::string>(encode_barrier(ballot));
-    barrier.digest = chain_link(Digest128{ballot.term(), ballot.priority}, Slot(self.value), Digest128{boot, 3});
+    barrier.digest =
+        chain_link(Digest128{ballot.term(), ballot.priority}, Slot(self.value), Digest128{boot, 3});
     values.push_back(std::move(barrier));
   }
   append_bill(std::move(values));
@@ -190,7 +200,7 @@ void Replica::Impl::become_leader(Slot base, std::vector<Entry> values) {
 }
 
 void Replica::Impl::step_down(Ballot higher) {
-  round_seen = std::max(round_seen, higher.round);
+  hear_round(higher);
   if (role == Role::follower) return;
   const bool was_leader = role == Role::leader;
   role = Role::follower;
@@ -220,7 +230,6 @@ void Replica::Impl::follow(Ballot b) {
   if (leader == b) return;
   leader = b;
   beat_soon = true;
-  forward_batch = 0;
   gap_told = Slot(0);
   learn_outstanding = false;
   if (!b.is_none()) {
@@ -236,7 +245,7 @@ void Replica::Impl::follow(Ballot b) {
 
 void Replica::Impl::on_nack(NodeId, const Nack& m) {
   if (m.promised.epoch != membership.epoch) return;
-  round_seen = std::max(round_seen, m.promised.round);
+  hear_round(m.promised);
   if (role == Role::follower || m.ballot != ballot || m.promised <= ballot) return;
   step_down(m.promised);
   ++duels;

@@ -47,6 +47,10 @@ BeatView Replica::Impl::own_view() const {
 void Replica::Impl::on_beat(NodeId from, const Beat& m) {
   Peer* p = peer(from);
   note_view(*p, m.view);
+  // An idle leader would never meet the higher promise that makes this member deaf to it.
+  const Ballot theirs = m.view.leader;
+  if (theirs.node == from && theirs.epoch == membership.epoch && theirs < acceptor.promised())
+    send(from, Nack{theirs, acceptor.promised(), NackReason::promised_higher});
   send(from, BeatReply{m.round, own_view()});
   consider_takeover();
 }
@@ -65,8 +69,9 @@ void Replica::Impl::on_beat_reply(NodeId from, const BeatReply& m) {
 
 void Replica::Impl::note_view(Peer& p, const BeatView& view) {
   p.view = view;
-  if (view.leader.epoch != membership.epoch) return;
-  round_seen = std::max(round_seen, view.leader.round);
+  if (!view.leader.is_none() && view.leader.epoch != membership.epoch) return;
+  hear_round(view.leader);
+  if (role != Role::follower && view.leader > ballot) step_down(view.leader);
   if (view.leader.node == p.node && view.leader >= acceptor.promised() && view.leader > leader) {
     // Follow for forwarding and reads; a mere Beat never raises the promise.
     step_down(view.leader);
@@ -116,7 +121,8 @@ bool Replica::Impl::happy() const {
 }
 
 bool Replica::Impl::may_take_over(uint32_t* rank) const {
-  if (role != Role::follower || retired || !disk_ok || now < quiet_until || !membership.is_voter(self)) return false;
+  if (role != Role::follower || retired || !disk_ok || now < quiet_until || !membership.is_voter(self))
+    return false;
   uint32_t responders = 1;
   *rank = 0;
   const Slot own = std::max(acceptor.durable_upto(), acceptor.decided());

@@ -10,7 +10,8 @@ std::string Replica::broken_invariant() const {
   if (std::string kernel = r.acceptor.broken_invariant(); !kernel.empty()) return kernel;
   if (r.role != Role::follower && r.ballot.node != r.self) return "I2: leads or runs with a foreign ballot";
   if (r.role == Role::leader && r.acceptor.promised() < r.ballot) return "I3: leads above its own promise";
-  if (r.role == Role::leader && r.acceptor.bill_ballot() != r.ballot) return "I6: leads without having bound the values of its ballot";
+  if (r.role == Role::leader && r.acceptor.bill_ballot() != r.ballot)
+    return "I6: leads without having bound the values of its ballot";
   if (r.applied > r.acceptor.decided()) return "I8: applied what was not decided";
   if (!r.acceptor.slot_durable(r.applied)) return "I10: applied what is not durable here";
   return "";

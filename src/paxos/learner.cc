@@ -28,7 +28,8 @@ void Replica::Impl::on_accept(NodeId from, const Accept& m) {
     case Acceptor::Verdict::sealed:
       if (result.count > 0) {
         const auto begin = m.entries.begin() + static_cast<ptrdiff_t>(result.first_new - m.first);
-        persist(AcceptRecord{m.ballot, result.first_new, {begin, begin + static_cast<ptrdiff_t>(result.count)}});
+        persist(
+            AcceptRecord{m.ballot, result.first_new, {begin, begin + static_cast<ptrdiff_t>(result.count)}});
       } else {
         accepted_due = true;  // a copy or a probe: say again where we stand
         if (m.entries.empty()) gap_due = true;
@@ -48,9 +49,11 @@ void Replica::Impl::on_accept(NodeId from, const Accept& m) {
       return;
   }
   acceptor.decide(m.ballot, m.decided);
+  leader_says_decided(m.ballot, m.decided);
   want_laws(m.decided, from);
   // Below the base nothing comes by itself: those are Laws of earlier ballots.
-  if (acceptor.decided().next() < m.base && acceptor.decided() < m.decided && !learn_outstanding) ask_for_laws();
+  if (acceptor.decided().next() < m.base && acceptor.decided() < m.decided && !learn_outstanding)
+    ask_for_laws();
 }
 
 void Replica::Impl::note_gap() {
@@ -59,7 +62,8 @@ void Replica::Impl::note_gap() {
   gap_due = true;
 }
 
-// Once per turn, from durable state only (I10). Never while the promise itself is still on its way to the disk.
+// Once per turn, from durable state only (I10). Never while the promise itself is still on its way to the
+// disk.
 void Replica::Impl::emit_accepted() {
   const Ballot b = acceptor.bill_ballot();
   if (is_leader() || b.is_none() || b != leader || b != acceptor.promised()) return;
@@ -91,22 +95,39 @@ void Replica::Impl::on_law(NodeId from, const Law& m) {
   }
   // Only what was accepted at exactly this ballot is known to be the leader's value.
   if (m.ballot == acceptor.bill_ballot()) acceptor.decide(m.ballot, m.decided);
+  leader_says_decided(m.ballot, m.decided);
   want_laws(m.decided, from);
 }
 
 void Replica::Impl::want_laws(Slot elsewhere, NodeId from) {
   if (elsewhere <= acceptor.decided()) return;
-  if (elsewhere > heard_decided || from == leader.node) {
-    heard_decided = std::max(heard_decided, elsewhere);
-    heard_from = from;
-  }
+  if (Peer* p = peer(from); p != nullptr) p->knows_decided = std::max(p->knows_decided, elsewhere);
+  heard_decided = std::max(heard_decided, elsewhere);
   if (role == Role::candidate && !learn_outstanding) ask_for_laws();
 }
 
-void Replica::Impl::ask_for_laws() {
-  learn_outstanding = true;
+// Asks a connected member that holds more; the same one again unless `somebody_else`, the leader before
+// others.
+void Replica::Impl::ask_for_laws(bool somebody_else) {
+  learn_outstanding = false;
   learn_sent = now;
-  send(heard_from, Learn{acceptor.decided().next()});
+  // Memory stays bounded when the own disk is slower than the network: the tick asks again later.
+  const uint64_t bytes_max = options.cached_log_bytes_max + options.inflight_bytes_max;
+  if (applied < acceptor.decided() && acceptor.log().bytes() >= bytes_max) return;
+  const Peer* choice = nullptr;
+  const auto rank = [this, somebody_else](const Peer& p) {  // lowest wins: same, leader, then round robin
+    if (!somebody_else && p.node == learn_asked) return 0;
+    if (!somebody_else && p.node == leader.node) return 1;
+    return p.node > learn_asked ? 2 : p.node < learn_asked ? 3 : 4;
+  };
+  for (const Peer& p : peers) {
+    if (!p.link_up || p.knows_decided <= acceptor.decided()) continue;
+    if (choice == nullptr || rank(p) < rank(*choice)) choice = &p;
+  }
+  if (choice == nullptr) return;
+  learn_outstanding = true;
+  learn_asked = choice->node;
+  send(choice->node, Learn{acceptor.decided().next()});
 }
 
 void Replica::Impl::learner_tick() {
@@ -115,8 +136,10 @@ void Replica::Impl::learner_tick() {
     decided_moved = now;
   }
   if (is_leader() || acceptor.decided() >= heard_decided) return;
-  if (now.value - decided_moved.value < options.retransmit_ticks || now.value - learn_sent.value < options.retransmit_ticks) return;
-  ask_for_laws();  // whatever was asked before got lost, or the Laws themselves did
+  if (now.value - decided_moved.value < options.retransmit_ticks ||
+      now.value - learn_sent.value < options.retransmit_ticks)
+    return;
+  ask_for_laws(learn_outstanding);  // whatever was asked before got lost, or the Laws themselves did
 }
 
 void Replica::Impl::on_learn(NodeId from, const Learn& m) {
@@ -125,7 +148,8 @@ void Replica::Impl::on_learn(NodeId from, const Learn& m) {
   if (m.first >= log.first()) {
     std::vector<Entry> entries;
     uint64_t bytes = 0;
-    for (Slot s = m.first; s <= acceptor.decided() && bytes < options.accept_bytes_max && entries.size() < options.accept_entries_max;
+    for (Slot s = m.first; s <= acceptor.decided() && bytes < options.accept_bytes_max &&
+                           entries.size() < options.accept_entries_max;
          s = s.next()) {
       entries.push_back(log.find(s)->entry);
       bytes += entries.back().weight_bytes();
@@ -151,7 +175,8 @@ void Replica::Impl::send_chosen(NodeId to, Slot first, std::vector<Entry> entrie
   chosen.epoch = membership.epoch;
   chosen.first = first;
   chosen.decided = acceptor.decided();
-  if (const paxos::LogSlot* before = acceptor.log().find(first.prev()); before != nullptr) chosen.chain_before = before->chain;
+  if (const paxos::LogSlot* before = acceptor.log().find(first.prev()); before != nullptr)
+    chosen.chain_before = before->chain;
   chosen.entries = std::move(entries);
   send(to, std::move(chosen));
 }
@@ -181,12 +206,8 @@ void Replica::Impl::on_chosen(NodeId from, const Chosen& m) {
   learn_outstanding = false;
   election_progress = now;
   want_laws(m.decided, from);
-  if (acceptor.decided() < heard_decided) {
-    // Memory stays bounded when the disk is slower than the network: the tick asks again later.
-    if (!learn_outstanding && acceptor.log().bytes() < options.cached_log_bytes_max + options.inflight_bytes_max) ask_for_laws();
-  } else {
-    gap_due = true;  // tells the leader to go on from here
-  }
+  if (acceptor.decided() < heard_decided && !learn_outstanding) ask_for_laws();
+  if (!learn_outstanding) gap_due = true;  // tells the leader to go on from here
   advance_election();
 }
 
@@ -200,6 +221,8 @@ void Replica::Impl::on_snapshot_taken(const SnapshotTaken& m) {
 
 void Replica::Impl::on_snapshot_installed(const SnapshotInstalled& m) {
   if (m.index <= applied) return;
+  // Decided above what this leader decided: somebody leads at a higher ballot.
+  if (is_leader() && m.index > acceptor.decided()) step_down(ballot);
   if (m.index > acceptor.decided()) {
     acceptor.install_snapshot(m.index, m.chain, m.term);
   } else {
@@ -207,7 +230,8 @@ void Replica::Impl::on_snapshot_installed(const SnapshotInstalled& m) {
   }
   applied = m.index;
   applied_term = std::max(applied_term, m.term);
-  // What is in the snapshot was applied without being seen here: nobody can tell any more which requests it holds.
+  // What is in the snapshot was applied without being seen here: nobody can tell any more which requests it
+  // holds.
   std::vector<RequestId> unseen;
   for (const auto& [id, submitted] : in_doubt) unseen.push_back(id);
   std::sort(unseen.begin(), unseen.end());

@@ -10,11 +10,11 @@ namespace decree::paxos {
 
 // One slot as this acceptor holds it. Absent (a hole) when neither accepted nor learned.
 struct LogSlot {
-  Ballot ballot;       // none for a Law learned without accepting it
-  bool law = false;    // its record says "chosen", and stays so after a restart
+  Ballot ballot;     // none for a Law learned without accepting it
+  bool law = false;  // its record says "chosen", and stays so after a restart
   Entry entry;
-  LogToken token;      // durable once Persisted covers it; 0 = recovered from disk
-  Digest128 chain;     // chain up to and including this slot, once decided
+  LogToken token;   // durable once Persisted covers it; 0 = recovered from disk
+  Digest128 chain;  // chain up to and including this slot, once decided
   bool present() const { return law || !ballot.is_none(); }
   friend bool operator==(const LogSlot&, const LogSlot&) = default;
 };

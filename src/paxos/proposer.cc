@@ -30,10 +30,12 @@ void Replica::Impl::propose_queued() {
     std::vector<Entry> entries;
     entries.reserve(std::min<size_t>(waiting.size(), options.accept_entries_max));
     uint64_t bytes = 0;
-    while (!waiting.empty() && entries.size() < options.accept_entries_max && bytes < options.accept_bytes_max) {
+    while (!waiting.empty() && entries.size() < options.accept_entries_max &&
+           bytes < options.accept_bytes_max) {
       Entry& entry = waiting.front().entry;
       bytes += entry.weight_bytes();
-      if (entry.id.node == self && entry.id.boot == boot) in_doubt.emplace(entry.id, InDoubt{ballot.term(), now});
+      if (entry.id.node == self && entry.id.boot == boot)
+        in_doubt.emplace(entry.id, InDoubt{ballot.term(), now});
       entries.push_back(std::move(entry));
       waiting.pop_front();
     }
@@ -46,7 +48,9 @@ void Replica::Impl::replicate() {
   for (Peer& p : peers) {
     if (!p.link_up) continue;
     if (p.flow == Peer::Flow::stream) send_accepts(p);
-    if (p.flow == Peer::Flow::probe && (p.probe_due || now.value - p.last_probe.value >= options.retransmit_ticks)) send_probe(p);
+    if (p.flow == Peer::Flow::probe &&
+        (p.probe_due || now.value - p.last_probe.value >= options.retransmit_ticks))
+      send_probe(p);
     if (p.told_decided < acceptor.decided()) {  // LAW, in the same turn
       send(p.node, Law{ballot, acceptor.decided()});
       p.told_decided = acceptor.decided();
@@ -68,7 +72,8 @@ void Replica::Impl::send_accepts(Peer& p) {
     accept.first = p.next;
     accept.decided = acceptor.decided();
     uint64_t bytes = 0;
-    while (p.next < end && accept.entries.size() < options.accept_entries_max && bytes < options.accept_bytes_max) {
+    while (p.next < end && accept.entries.size() < options.accept_entries_max &&
+           bytes < options.accept_bytes_max) {
       const paxos::LogSlot* slot = log.find(p.next);
       DECREE_CHECK(slot != nullptr, "a leader's log has no holes from its base on");
       bytes += slot->entry.weight_bytes();
@@ -87,7 +92,8 @@ void Replica::Impl::send_probe(Peer& p) {
   p.probe_due = false;
   p.last_probe = now;
   p.told_decided = acceptor.decided();
-  send(p.node, Accept{ballot, acceptor.bill_base(), std::max(p.next, acceptor.bill_base()), acceptor.decided(), {}});
+  send(p.node,
+       Accept{ballot, acceptor.bill_base(), std::max(p.next, acceptor.bill_base()), acceptor.decided(), {}});
 }
 
 void Replica::Impl::on_accepted(NodeId from, const Accepted& m) {
@@ -156,7 +162,8 @@ void Replica::Impl::forward_waiting() {
     forward.boot = boot;
     forward.batch = ++forward_batch;
     uint64_t bytes = 0;
-    while (!waiting.empty() && forward.entries.size() < options.accept_entries_max && bytes < options.accept_bytes_max) {
+    while (!waiting.empty() && forward.entries.size() < options.accept_entries_max &&
+           bytes < options.accept_bytes_max) {
       Entry& entry = waiting.front().entry;
       bytes += entry.weight_bytes();
       in_doubt.emplace(entry.id, InDoubt{leader.term(), now});
@@ -177,8 +184,10 @@ void Replica::Impl::on_forward(NodeId from, const Forward& m) {
   seen = ForwardSeen{m.boot, m.batch};
   std::vector<RequestId> refused;
   for (const Entry& entry : m.entries) {
-    const bool room = waiting.size() < options.proposals_queued_max && waiting_bytes < options.proposals_queued_bytes_max;
-    if (!is_leader() || ballot != m.ballot || !room || entry.id.node != from || entry.kind != EntryKind::command) {
+    const bool room =
+        waiting.size() < options.proposals_queued_max && waiting_bytes < options.proposals_queued_bytes_max;
+    if (!is_leader() || ballot != m.ballot || !room || entry.id.node != from ||
+        entry.kind != EntryKind::command) {
       refused.push_back(entry.id);
       continue;
     }

@@ -7,7 +7,8 @@
 namespace decree {
 
 namespace {
-constexpr uint64_t kReadyProbe = 0;  // the member's own first read: until it succeeded nothing is served (attack A10)
+constexpr uint64_t kReadyProbe =
+    0;  // the member's own first read: until it succeeded nothing is served (attack A10)
 constexpr uint64_t kReadTicksMax = 500;
 }  // namespace
 
@@ -38,8 +39,10 @@ void Replica::Impl::reads_end_turn() {
     reads_parked.push_back(LocalRead{kReadyProbe, now});
   }
   if (is_leader()) {
-    for (const LocalRead& read : reads_parked) reads_waiting.push_back(ReadWaiter{self, boot, read.seq});
+    for (const LocalRead& read : reads_parked)
+      reads_waiting.push_back(ReadWaiter{self, boot, read.seq, read.since});
     reads_parked.clear();
+    // Until the barrier is decided a later leader may never find the slot that would have to be named.
     if (!round_open && !reads_waiting.empty() && acceptor.decided() >= barrier_slot) start_read_round();
     return;
   }
@@ -50,6 +53,27 @@ void Replica::Impl::reads_end_turn() {
   send(to, ReadIndex{boot, ++read_batch});
 }
 
+void Replica::Impl::answer_read(const ReadWaiter& waiter, bool ok, Slot index) {
+  if (waiter.from == self) {
+    read_ready(waiter.seq, ok, index);
+  } else {
+    send(waiter.from, ReadIndexReply{waiter.boot, waiter.seq, ok, index});
+  }
+}
+
+// A leader that reaches no quorum stays one in name; its readers are told.
+void Replica::Impl::expire_reads(std::vector<ReadWaiter>& waiters) {
+  std::vector<ReadWaiter> kept;
+  for (const ReadWaiter& waiter : waiters) {
+    if (now.value - waiter.since.value > kReadTicksMax) {
+      answer_read(waiter, false, Slot(0));
+    } else {
+      kept.push_back(waiter);
+    }
+  }
+  waiters.swap(kept);
+}
+
 void Replica::Impl::start_read_round() {
   round_open = true;
   ++read_round;
@@ -57,8 +81,8 @@ void Replica::Impl::start_read_round() {
   round_acks.clear();
   reads_in_round.insert(reads_in_round.end(), reads_waiting.begin(), reads_waiting.end());
   reads_waiting.clear();
-  // Captured when the round starts, and no round starts before the barrier is decided: all that was inherited is below it,
-  // and a slot that is only proposed may never be decided.
+  // Captured when the round starts, and no round starts before the barrier is decided: all that was inherited
+  // is below it, and a slot that is only proposed may never be decided.
   DECREE_CHECK(acceptor.decided() >= barrier_slot, "reads wait for the barrier");
   round_index = acceptor.decided();
   for (const Peer& p : peers)
@@ -67,12 +91,18 @@ void Replica::Impl::start_read_round() {
 }
 
 void Replica::Impl::on_confirm(NodeId from, const Confirm& m) {
-  if (m.ballot.epoch != membership.epoch || m.ballot.node != from || acceptor.promised() > m.ballot) return;
+  if (m.ballot.epoch != membership.epoch || m.ballot.node != from) return;
+  if (acceptor.promised() > m.ballot) {  // it may not have noticed: nobody may be writing
+    send(from, Nack{m.ballot, acceptor.promised(), NackReason::promised_higher});
+    return;
+  }
   send(from, ConfirmReply{m.ballot, m.round});
 }
 
 void Replica::Impl::on_confirm_reply(NodeId from, const ConfirmReply& m) {
-  if (!is_leader() || !round_open || m.ballot != ballot || m.round != read_round || !membership.is_voter(from)) return;
+  if (!is_leader() || !round_open || m.ballot != ballot || m.round != read_round ||
+      !membership.is_voter(from))
+    return;
   round_acks.insert(from);
   finish_read_round();
 }
@@ -83,13 +113,7 @@ void Replica::Impl::finish_read_round() {
   const bool enough = round_acks.size() + (membership.is_voter(self) ? 1 : 0) >= membership.bill_quorum;
   if (!enough && !paxos::planted(paxos::PlantedBug::read_without_round)) return;
   round_open = false;
-  for (const ReadWaiter& waiter : reads_in_round) {
-    if (waiter.from == self) {
-      read_ready(waiter.seq, true, round_index);
-    } else {
-      send(waiter.from, ReadIndexReply{waiter.boot, waiter.seq, true, round_index});
-    }
-  }
+  for (const ReadWaiter& waiter : reads_in_round) answer_read(waiter, true, round_index);
   reads_in_round.clear();
   // Reads that came during the round wait for the next one; end_turn starts it.
 }
@@ -99,17 +123,17 @@ void Replica::Impl::on_read_index(NodeId from, const ReadIndex& m) {
     send(from, ReadIndexReply{m.boot, m.seq, false, Slot(0)});
     return;
   }
-  reads_waiting.push_back(ReadWaiter{from, m.boot, m.seq});
+  reads_waiting.push_back(ReadWaiter{from, m.boot, m.seq, now});
 }
 
 void Replica::Impl::on_read_index_reply(NodeId, const ReadIndexReply& m) {
   if (m.boot != boot || m.seq != read_batch || reads_asked.empty()) return;
-  std::vector<LocalRead> asked;
-  asked.swap(reads_asked);
-  if (!m.ok) {
-    reads_parked.insert(reads_parked.begin(), asked.begin(), asked.end());
+  if (!m.ok) {  // asked again by the tick or when somebody else leads, not at the speed of the network
+    read_asked_at = now;
     return;
   }
+  std::vector<LocalRead> asked;
+  asked.swap(reads_asked);
   for (const LocalRead& read : asked) read_ready(read.seq, true, m.index);
 }
 
@@ -119,15 +143,18 @@ void Replica::Impl::abandon_read_rounds() {
   reads_in_round.clear();
   for (const ReadWaiter& waiter : reads_waiting) {
     if (waiter.from == self) {
-      reads_parked.push_back(LocalRead{waiter.seq, now});
+      reads_parked.push_back(LocalRead{waiter.seq, waiter.since});
     } else {
-      send(waiter.from, ReadIndexReply{waiter.boot, waiter.seq, false, Slot(0)});
+      answer_read(waiter, false, Slot(0));
     }
   }
   reads_waiting.clear();
 }
 
 void Replica::Impl::read_tick() {
+  expire_reads(reads_waiting);
+  expire_reads(reads_in_round);
+  if (reads_in_round.empty()) round_open = false;
   if (is_leader() && round_open && now.value - round_sent.value >= options.retransmit_ticks) {
     // A retry is a new round with a new number and a new index.
     round_open = false;

@@ -16,6 +16,8 @@ namespace {
 
 // Proposals and reads that nobody could be asked about for so long are given up, in ticks.
 constexpr uint64_t kWaitingTicksMax = 500;
+// An epoch change sets rounds back long before (protocol 2.2); a peer that names such a one is not believed.
+constexpr uint32_t kRoundMax = 1u << 31;
 
 template <class... Ts>
 struct Overloaded : Ts... {
@@ -78,11 +80,16 @@ void Replica::Impl::send_when_durable(NodeId to, Message message) {
 
 void Replica::Impl::raise_promise(Ballot b) {
   if (acceptor.raise_promise(b, next_token)) persist(PromiseRecord{b});
-  round_seen = std::max(round_seen, b.round);
+  hear_round(b);
+}
+
+void Replica::Impl::hear_round(Ballot heard) {
+  if (heard.epoch == membership.epoch && heard.round < kRoundMax)
+    round_seen = std::max(round_seen, heard.round);
 }
 
 bool Replica::Impl::epoch_matches(NodeId from, Ballot b) {
-  if (b.epoch == membership.epoch) return true;
+  if (b.epoch == membership.epoch) return b.round < kRoundMax;
   if (b.epoch < membership.epoch) send(from, Nack{b, acceptor.promised(), NackReason::wrong_epoch});
   return false;
 }
@@ -138,8 +145,8 @@ void Replica::Impl::on_message(NodeId from, const Message& message) {
                  [&](const Beat& m) { on_beat(from, m); },
                  [&](const BeatReply& m) { on_beat_reply(from, m); },
                  [&](const TransferNow& m) { on_transfer_now(from, m); },
-                 [&](const StopHint&) {},         // epochs do not change yet
-                 [&](const SnapshotOffer&) {},    // the host's business
+                 [&](const StopHint&) {},       // epochs do not change yet
+                 [&](const SnapshotOffer&) {},  // the host's business
                  [&](const SnapshotRequest&) {},
                  [&](const SnapshotChunk&) {},
              },
@@ -168,6 +175,9 @@ void Replica::Impl::on_persisted(LogToken upto) {
 
 void Replica::Impl::on_tick(Tick tick) {
   if (tick <= now) return;
+  // After a long standstill (a stopped process, a suspended machine) everybody looks silent: listen first.
+  if (now != Tick(0) && tick.value - now.value >= options.suspicion_ticks)
+    quiet_until = Tick(std::max(quiet_until.value, tick.value + 2 * options.beat_ticks));
   now = tick;
   beat_tick();
   proposer_tick();
@@ -192,25 +202,44 @@ void Replica::Impl::apply_decided() {
     applied = s;
     const Entry& entry = slot->entry;
     const uint64_t term = barrier_term(entry);
-    if (entry.kind == EntryKind::command && entry.id.node == self && entry.id.boot == boot) in_doubt.erase(entry.id);
+    if (entry.kind == EntryKind::command && entry.id.node == self && entry.id.boot == boot)
+      in_doubt.erase(entry.id);
     out->decided.push_back(DecidedEntry{s, std::max(applied_term, term), entry, slot->chain});
-    // A barrier that was chosen at its own ballot: every later Election meets it, and its own Election saw nothing
-    // above it. So nothing submitted under a lower term and not applied by now can ever be chosen. One that a later
-    // ballot proposed again settles nothing: a ballot in between may carry the old entry on (docs/decisions/0004).
-    const bool settles = term > 0 && slot->ballot.term() == term;
     applied_term = std::max(applied_term, term);
-    if (settles) {
-      std::vector<RequestId> lost;
-      for (const auto& [id, submitted] : in_doubt)
-        if (submitted.term < term) lost.push_back(id);
-      std::sort(lost.begin(), lost.end());
-      for (const RequestId& id : lost) {
-        in_doubt.erase(id);
-        outcome(id, Outcome::definitely_not);
-      }
+    if (term != 0) {
+      barrier_applied = barrier_ballot(entry);
+      barrier_applied_at = s;
     }
   }
+  settle_outcomes();
   if (!ready && ready_index_known && applied >= ready_index) ready = true;
+}
+
+// ---- outcomes of own proposals (docs/decisions/0008-decidable-outcomes.md) ----
+
+void Replica::Impl::leader_says_decided(Ballot of, Slot decided) {
+  if (of < told_by) return;
+  told_decided = of == told_by ? std::max(told_decided, decided) : decided;
+  told_by = of;
+}
+
+// A barrier that was chosen at its own ballot, and only its own leader can say so, ends everything submitted
+// under a lower term that was not applied below it. A barrier that a later ballot found and chose ends
+// nothing.
+void Replica::Impl::settle_outcomes() {
+  if (in_doubt.empty() || barrier_applied.is_none()) return;
+  const bool own = is_leader() && barrier_applied == ballot;
+  const bool told = told_by == barrier_applied && told_decided >= barrier_applied_at;
+  if (!own && !told) return;
+  std::vector<RequestId> lost;
+  for (const auto& [id, submitted] : in_doubt)
+    if (submitted.term < barrier_applied.term()) lost.push_back(id);
+  barrier_applied = Ballot{};  // done; whatever is submitted from now on belongs to later terms
+  std::sort(lost.begin(), lost.end());
+  for (const RequestId& id : lost) {
+    in_doubt.erase(id);
+    outcome(id, Outcome::definitely_not);
+  }
 }
 
 void Replica::Impl::trim_cache() {
@@ -230,7 +259,8 @@ void Replica::Impl::trim_cache() {
 }
 
 void Replica::Impl::submit(Entry entry) {
-  if (waiting.size() >= options.proposals_queued_max || waiting_bytes >= options.proposals_queued_bytes_max || retired) {
+  if (waiting.size() >= options.proposals_queued_max || waiting_bytes >= options.proposals_queued_bytes_max ||
+      retired) {
     outcome(entry.id, Outcome::definitely_not);
     return;
   }
@@ -240,11 +270,17 @@ void Replica::Impl::submit(Entry entry) {
 
 void Replica::Impl::expire_waiting() {
   while (!waiting.empty() && now.value - waiting.front().since.value > kWaitingTicksMax) {
+    const RequestId id = waiting.front().entry.id;
     waiting_bytes -= waiting.front().entry.weight_bytes();
-    if (waiting.front().entry.id.node == self) outcome(waiting.front().entry.id, Outcome::definitely_not);
     waiting.pop_front();
+    if (id.node == self) {
+      outcome(id, Outcome::definitely_not);
+    } else {
+      send(id.node, ForwardReply{{id}, Outcome::definitely_not});
+    }
   }
-  // A Forward may be lost without any change of leader: then nobody will ever tell, and "unknown" is the truth.
+  // A Forward may be lost without any change of leader: then nobody will ever tell, and "unknown" is the
+  // truth.
   if (now.value - in_doubt_scanned.value < kWaitingTicksMax / 5) return;
   in_doubt_scanned = now;
   std::vector<RequestId> silent;

@@ -26,11 +26,11 @@ struct Peer {
   BeatView view;
   // proposer: how far this peer followed the present ballot
   enum class Flow : uint8_t { probe, stream } flow = Flow::probe;
-  Slot match;               // acknowledged durable
-  Slot next;                // next slot to send
+  Slot match;  // acknowledged durable
+  Slot next;   // next slot to send
   uint64_t inflight_bytes = 0;
   std::deque<std::pair<Slot, uint64_t>> inflight;  // (last slot, bytes) of Accepts not yet acknowledged
-  Tick last_heard;          // of Accepted
+  Tick last_heard;                                 // of Accepted
   Tick last_probe;
   bool probe_due = false;
   Slot told_decided;
@@ -121,7 +121,7 @@ struct Replica::Impl {
 
   // ---- read.cc: linearizable reads ----
   struct ReadWaiter {
-    NodeId from;                  // self for local reads
+    NodeId from;  // self for local reads
     uint64_t boot = 0;
     uint64_t seq = 0;
     Tick since;
@@ -145,7 +145,8 @@ struct Replica::Impl {
   bool is_leader() const { return role == Role::leader; }
   // A connected leader other than this member, that proposals and reads can be handed to; 0 = none.
   NodeId leader_to_ask() const;
-  // Last slot proposed by this leader. The log may hold stale accepted values above it: they are nobody's Bills.
+  // Last slot proposed by this leader. The log may hold stale accepted values above it: they are nobody's
+  // Bills.
   Slot last_slot() const { return acceptor.next_acceptable().prev(); }
 
   Options options;
@@ -166,30 +167,31 @@ struct Replica::Impl {
   };
   std::deque<Deferred> deferred;  // tokens ascending
   Slot applied;
-  Slot hinted_decided;            // last DecidedRecord
+  Slot hinted_decided;  // last DecidedRecord
   Tick hinted_at;
   uint64_t applied_term = 0;
   bool genesis_pending = false;
-  LogToken snapshot_token;        // SnapshotRecord whose durability allows truncation
+  LogToken snapshot_token;  // SnapshotRecord whose durability allows truncation
   Slot truncate_upto;
-  // Requests of this node that are on their way: the term under which they were submitted. An entry leaves when it
-  // is applied; when it is settled as definitely not chosen (docs/decisions/0008-decidable-outcomes.md); or as unknown.
+  // Requests of this node that are on their way: the term under which they were submitted. An entry leaves
+  // when it is applied; when it is settled as definitely not chosen
+  // (docs/decisions/0008-decidable-outcomes.md); or as unknown.
   struct InDoubt {
     uint64_t term = 0;
     Tick since;
   };
   std::unordered_map<RequestId, InDoubt, IdHash> in_doubt;
   Tick in_doubt_scanned;
-  Ballot barrier_applied;         // of the last barrier applied, by its payload; none once it settled what it could
+  Ballot barrier_applied;  // of the last barrier applied, by its payload; none once it settled what it could
   Slot barrier_applied_at;
-  Ballot told_by;                 // highest ballot whose own leader told what is decided
+  Ballot told_by;  // highest ballot whose own leader told what is decided
   Slot told_decided;
 
   // election.cc
   Role role = Role::follower;
-  Ballot leader;                  // ballot followed or led
-  uint32_t round_seen = 0;        // highest round heard of
-  Ballot ballot;                  // own ballot while candidate or leader
+  Ballot leader;            // ballot followed or led
+  uint32_t round_seen = 0;  // highest round heard of
+  Ballot ballot;            // own ballot while candidate or leader
   struct PartialPromise {
     uint64_t capture = 0;
     uint64_t boot = 0;
@@ -199,17 +201,17 @@ struct Replica::Impl {
   };
   std::map<NodeId, PartialPromise> promises;
   Slot asked_from;
-  Tick election_progress;         // last time the Election got further
+  Tick election_progress;  // last time the Election got further
   std::map<Slot, FetchedEntry> fetched;
   Tick fetch_sent;
   uint64_t capture_counter = 0;
   uint64_t elections = 0;
   uint64_t leader_changes = 0;
-  uint32_t duels = 0;             // lost in a row
-  Tick quiet_until;               // no own Election before
+  uint32_t duels = 0;  // lost in a row
+  Tick quiet_until;    // no own Election before
 
   // failure_detector.cc
-  std::vector<Peer> peers;        // all members but this one, by node
+  std::vector<Peer> peers;  // all members but this one, by node
   uint64_t beat_round = 0;
   std::deque<std::pair<uint64_t, Tick>> beat_times;  // when recent rounds were sent
   Tick draining_since;
@@ -226,40 +228,40 @@ struct Replica::Impl {
     Entry entry;
     Tick since;
   };
-  std::deque<Waiting> waiting;    // not sent anywhere yet: definitely not chosen
+  std::deque<Waiting> waiting;  // not sent anywhere yet: definitely not chosen
   uint64_t waiting_bytes = 0;
   struct Bill {
     Slot last;
     uint64_t bytes = 0;
   };
-  std::deque<Bill> bills;         // proposed, not decided
+  std::deque<Bill> bills;  // proposed, not decided
   uint64_t bills_bytes = 0;
-  Slot barrier_slot;              // top of Election: reads wait for it
-  Tick bill_progress;             // last time the oldest Bill was decided, or there was none
+  Slot barrier_slot;   // top of Election: reads wait for it
+  Tick bill_progress;  // last time the oldest Bill was decided, or there was none
   uint64_t forward_batch = 0;
   struct ForwardSeen {
     uint64_t boot = 0;
     uint64_t batch = 0;
   };
   std::map<NodeId, ForwardSeen> forwards_seen;  // of `ballot`, if this member led it
-  Ballot led;                     // last ballot led in this boot
+  Ballot led;                                   // last ballot led in this boot
 
   // learner.cc
   bool accepted_due = false;
-  Slot accepted_told;             // last `upto` told to the leader
+  Slot accepted_told;  // last `upto` told to the leader
   Ballot accepted_told_ballot;
   bool gap_due = false;
   Slot gap_told;
   Tick gap_told_at;
-  Slot heard_decided;             // highest decided index heard of
-  NodeId learn_asked;             // who was asked last
+  Slot heard_decided;  // highest decided index heard of
+  NodeId learn_asked;  // who was asked last
   Tick learn_sent;
   bool learn_outstanding = false;
-  Slot decided_seen;              // for noticing that the prefix stands still
+  Slot decided_seen;  // for noticing that the prefix stands still
   Tick decided_moved;
 
   // read.cc
-  std::vector<ReadWaiter> reads_waiting;   // for the next round (leader)
+  std::vector<ReadWaiter> reads_waiting;  // for the next round (leader)
   std::vector<ReadWaiter> reads_in_round;
   uint64_t read_round = 0;
   bool round_open = false;
@@ -270,8 +272,8 @@ struct Replica::Impl {
     uint64_t seq = 0;
     Tick since;
   };
-  std::vector<LocalRead> reads_parked;     // waiting for a leader to ask
-  std::vector<LocalRead> reads_asked;      // sent with read_batch
+  std::vector<LocalRead> reads_parked;  // waiting for a leader to ask
+  std::vector<LocalRead> reads_asked;   // sent with read_batch
   uint64_t read_batch = 0;
   Tick read_asked_at;
   bool ready = false;

@@ -32,7 +32,8 @@ struct SlotPick {
 // `asked_from` is the Prepare's f, `own_decided` the candidate's prefix (attacks A11, A12).
 Slot choose_base(std::span<const PromiseReport> quorum, Slot own_decided, Slot asked_from, Slot epoch_base);
 
-// For base <= t <= highest reported slot: the report with the highest ballot, Laws above all. Ascending, without gaps.
+// For base <= t <= highest reported slot: the report with the highest ballot, Laws above all. Ascending,
+// without gaps.
 std::vector<SlotPick> choose_values(std::span<const PromiseReport> quorum, Slot base);
 
 // Cuts what a barrier made void: its leader's Election saw nothing above it, so no ballot of a lower term can

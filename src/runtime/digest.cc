@@ -13,7 +13,8 @@ void put_le64(unsigned char* out, uint64_t v) {
 }
 
 bool entry_holds(const Entry& entry) {
-  return entry.kind != EntryKind::command || entry.digest == entry_digest(entry.kind, entry.id, entry.bytes());
+  return entry.kind != EntryKind::command ||
+         entry.digest == entry_digest(entry.kind, entry.id, entry.bytes());
 }
 
 bool entries_hold(const std::vector<Entry>& entries) {
@@ -31,7 +32,8 @@ uint64_t weight(const std::vector<Entry>& entries) {
 }  // namespace
 
 Digest128 entry_digest(EntryKind kind, const RequestId& id, std::string_view payload) {
-  // Payload first, then a fixed header around its hash: two one-shot calls are cheaper than the streaming form.
+  // Payload first, then a fixed header around its hash: two one-shot calls are cheaper than the streaming
+  // form.
   const XXH128_hash_t body = XXH3_128bits(payload.data(), payload.size());
   std::array<unsigned char, 48> head{};
   head[0] = static_cast<unsigned char>(kind);
@@ -70,7 +72,8 @@ uint64_t message_weight_bytes(const Message& message) {
   if (const auto* chosen = std::get_if<Chosen>(&message)) return kBase + weight(chosen->entries);
   if (const auto* forward = std::get_if<Forward>(&message)) return kBase + weight(forward->entries);
   if (const auto* promise = std::get_if<Promise>(&message)) return kBase + promise->runs.size() * 48;
-  if (const auto* chunk = std::get_if<SnapshotChunk>(&message)) return kBase + (chunk->bytes ? chunk->bytes->size() : 0);
+  if (const auto* chunk = std::get_if<SnapshotChunk>(&message))
+    return kBase + (chunk->bytes ? chunk->bytes->size() : 0);
   if (const auto* reply = std::get_if<FetchReply>(&message)) {
     uint64_t sum = kBase;
     for (const FetchedEntry& f : reply->entries) sum += f.accepted.entry.weight_bytes();

@@ -1,5 +1,5 @@
-// The digest that names an entry's value: XXH3-128 over kind, id and payload. Not cryptographic (members trust one
-// another); it finds corruption and makes comparing entries cheap.
+// The digest that names an entry's value: XXH3-128 over kind, id and payload. Not cryptographic (members
+// trust one another); it finds corruption and makes comparing entries cheap.
 #pragma once
 
 #include "decree/message.h"
@@ -12,8 +12,9 @@ Digest128 entry_digest(EntryKind kind, const RequestId& id, std::string_view pay
 // A command made here.
 Entry make_command(const RequestId& id, std::string payload);
 
-// False when a command inside `message` is not what its digest says. The core's own entries (noop, barrier, stop sign)
-// carry whatever digest the core gives them, the same everywhere, and are covered by the frame's checksum alone.
+// False when a command inside `message` is not what its digest says. The core's own entries (noop, barrier,
+// stop sign) carry whatever digest the core gives them, the same everywhere, and are covered by the frame's
+// checksum alone.
 bool digests_hold(const Message& message);
 
 // Rough memory a queued message holds.

@@ -7,8 +7,9 @@ namespace decree::runtime {
 namespace {
 
 StoredSnapshot stored_of(const storage::SnapshotInfo& info) {
-  return StoredSnapshot{SnapshotManifest{info.meta.index, info.meta.chain, info.meta.term, info.meta.membership},
-                        info.size_bytes, info.digest};
+  return StoredSnapshot{
+      SnapshotManifest{info.meta.index, info.meta.chain, info.meta.term, info.meta.membership},
+      info.size_bytes, info.digest};
 }
 
 class FileWriter final : public SnapshotWriter {
@@ -68,7 +69,8 @@ Result<std::unique_ptr<SnapshotWriter>> FileSnapshotStore::create(const Snapshot
   return std::unique_ptr<SnapshotWriter>(std::make_unique<FileWriter>(std::move(writer).value()));
 }
 
-Result<std::unique_ptr<SnapshotReceiver>> FileSnapshotStore::receive(Slot index, uint64_t size_bytes, Digest128 digest) {
+Result<std::unique_ptr<SnapshotReceiver>> FileSnapshotStore::receive(Slot index, uint64_t size_bytes,
+                                                                     Digest128 digest) {
   Result<std::unique_ptr<storage::SnapshotImport>> import = files_.begin_import(index, size_bytes, digest);
   if (!import) return import.error();
   return std::unique_ptr<SnapshotReceiver>(std::make_unique<FileReceiver>(std::move(import).value()));
@@ -102,9 +104,10 @@ Result<std::optional<StoredSnapshot>> FileSnapshotStore::newest() {
   if (info) return std::optional<StoredSnapshot>(stored_of(*info));
   const std::vector<std::string> damaged = files_.damaged();
   if (!damaged.empty())
-    return Error{ErrorCode::corrupt, "no whole snapshot is left in the data directory, " + damaged.front() +
-                                         " is damaged; put the file back from a backup, or remove this member from the "
-                                         "cluster and add it again with an empty directory"};
+    return Error{ErrorCode::corrupt,
+                 "no whole snapshot is left in the data directory, " + damaged.front() +
+                     " is damaged; put the file back from a backup, or remove this member from the "
+                     "cluster and add it again with an empty directory"};
   return std::optional<StoredSnapshot>();
 }
 
@@ -113,7 +116,9 @@ Result<void> FileSnapshotStore::prune(Slot /*newest*/, const std::vector<Slot>& 
   for (const Slot slot : pinned) (void)piece(slot).ok();
   {
     const std::lock_guard lock(mutex_);
-    std::erase_if(pieces_, [&](const auto& p) { return std::find(pinned.begin(), pinned.end(), p.first) == pinned.end(); });
+    std::erase_if(pieces_, [&](const auto& p) {
+      return std::find(pinned.begin(), pinned.end(), p.first) == pinned.end();
+    });
   }
   return files_.drop_older(1);
 }

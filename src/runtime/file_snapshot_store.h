@@ -16,7 +16,8 @@ class FileSnapshotStore final : public SnapshotStore {
   FileSnapshotStore(storage::SnapshotStore& files, ClusterId cluster) : files_(files), cluster_(cluster) {}
 
   Result<std::unique_ptr<SnapshotWriter>> create(const SnapshotManifest& manifest) override;
-  Result<std::unique_ptr<SnapshotReceiver>> receive(Slot index, uint64_t size_bytes, Digest128 digest) override;
+  Result<std::unique_ptr<SnapshotReceiver>> receive(Slot index, uint64_t size_bytes,
+                                                    Digest128 digest) override;
   Result<std::unique_ptr<SnapshotReader>> open(Slot index) override;
   Result<std::string> read_raw(Slot index, uint64_t offset, size_t bytes_max) override;
   Result<std::optional<StoredSnapshot>> newest() override;
@@ -28,7 +29,8 @@ class FileSnapshotStore final : public SnapshotStore {
   storage::SnapshotStore& files_;
   const ClusterId cluster_;
   std::mutex mutex_;
-  std::map<Slot, std::shared_ptr<storage::SnapshotPiece>> pieces_;  // open for peers; keeps removed files readable
+  std::map<Slot, std::shared_ptr<storage::SnapshotPiece>>
+      pieces_;  // open for peers; keeps removed files readable
 };
 
 }  // namespace decree::runtime

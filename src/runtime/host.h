@@ -34,15 +34,17 @@ class Host {
   // Everything <= upto is covered by a durable snapshot: the space may be given back, at leisure.
   virtual void truncate_log(Slot upto) = 0;
 
-  // `work` runs on a worker (blocking is fine, the Node may not be touched), then `done` on the loop's thread.
-  // A host that destroys the Node must not call a `done` afterwards. Works of one Node may run at the same time.
+  // `work` runs on a worker (blocking is fine, the Node may not be touched), then `done` on the loop's
+  // thread. A host that destroys the Node must not call a `done` afterwards. Works of one Node may run at the
+  // same time.
   virtual void run(std::function<void()> work, std::function<void()> done) = 0;
 
   // Asks for a turn() soon. Loop thread only.
   virtual void wake() = 0;
 
-  // True when the present turn has used its share of time (about 1 ms); asked every few dozen items. The simulator
-  // may answer from its seed; a false for ever only makes turns longer (they are bounded by counts as well).
+  // True when the present turn has used its share of time (about 1 ms); asked every few dozen items. The
+  // simulator may answer from its seed; a false for ever only makes turns longer (they are bounded by counts
+  // as well).
   virtual bool turn_spent() { return false; }
 
   // Bytes of log on disk since the newest snapshot, for status and for the snapshot policy. 0 = not known.

@@ -24,7 +24,8 @@ void LogThread::append(std::vector<PersistedRecord> batch) {
     if (queue_.empty())
       queue_ = std::move(batch);
     else
-      queue_.insert(queue_.end(), std::make_move_iterator(batch.begin()), std::make_move_iterator(batch.end()));
+      queue_.insert(queue_.end(), std::make_move_iterator(batch.begin()),
+                    std::make_move_iterator(batch.end()));
   }
   wake_.notify_one();
 }

@@ -1,8 +1,8 @@
 // The one thread that writes and syncs the log. Everything queued meanwhile is merged into the next commit.
 //
-// No space: the batch is held and tried again until there is room; `disk_health(false)` is told at once, `true` when a
-// commit went through. Any other error: `failed`, once, and nothing more is written: the host stops the process.
-// Callbacks run on the loop's thread, by `post`.
+// No space: the batch is held and tried again until there is room; `disk_health(false)` is told at once,
+// `true` when a commit went through. Any other error: `failed`, once, and nothing more is written: the host
+// stops the process. Callbacks run on the loop's thread, by `post`.
 #pragma once
 
 #include <condition_variable>

@@ -56,7 +56,8 @@ void SnapshotTaker::maybe_start(bool force) {
 }
 
 bool SnapshotTaker::slice() {
-  if (job_ == nullptr || job_->finishing || job_->source_done || job_->piece.size() >= kPieceBytes) return false;
+  if (job_ == nullptr || job_->finishing || job_->source_done || job_->piece.size() >= kPieceBytes)
+    return false;
   job_->source_done = !job_->source->next(node_.options_.snapshot_slice_bytes, &job_->piece);
   if (job_->source_done) job_->source.reset();
   if (!job_->busy) write_piece();
@@ -115,7 +116,8 @@ void SnapshotTaker::cancel() {
   node_.host_.run([job]() mutable { job.reset(); }, [] {});
 }
 
-// The log still holds everything, so a snapshot that cannot be written (a full disk, say) is not the end: try later.
+// The log still holds everything, so a snapshot that cannot be written (a full disk, say) is not the end: try
+// later.
 void SnapshotTaker::abandon(const Error& error) {
   node_.note(Severity::error, "snapshot failed", "cause=\"" + error.message + "\"");
   cancel();

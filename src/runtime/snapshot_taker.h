@@ -1,5 +1,5 @@
-// Takes a snapshot of the state machine without a pause: the machine's bytes leave in slices between turns, a worker
-// writes and syncs them. Memory: at most two pieces of kPieceBytes.
+// Takes a snapshot of the state machine without a pause: the machine's bytes leave in slices between turns, a
+// worker writes and syncs them. Memory: at most two pieces of kPieceBytes.
 #pragma once
 
 #include <memory>

@@ -16,18 +16,19 @@ std::string node_text(NodeId node) { return std::to_string(node.value); }
 
 }  // namespace
 
-// Shared with the worker: `receiver`, `reader`, `read_out`, `read_more`, `stored` and `failure` belong to it while `busy`.
+// Shared with the worker: `receiver`, `reader`, `read_out`, `read_more`, `stored` and `failure` belong to it
+// while `busy`.
 struct SnapshotTransfer::Incoming {
   enum class Phase : uint8_t { opening, receiving, verifying, restoring };
 
   NodeId from;
   SnapshotOffer offer;
   Phase phase = Phase::opening;
-  uint64_t requested = 0;  // bytes asked for
-  uint64_t received = 0;   // consecutive bytes that came
-  uint64_t written = 0;    // ... and are in the file
-  std::map<uint64_t, std::shared_ptr<const std::string>> early;    // by offset, beyond a gap
-  std::vector<std::shared_ptr<const std::string>> queue;           // consecutive, not yet written
+  uint64_t requested = 0;                                        // bytes asked for
+  uint64_t received = 0;                                         // consecutive bytes that came
+  uint64_t written = 0;                                          // ... and are in the file
+  std::map<uint64_t, std::shared_ptr<const std::string>> early;  // by offset, beyond a gap
+  std::vector<std::shared_ptr<const std::string>> queue;         // consecutive, not yet written
   Tick last_progress;
   Tick last_request;
 
@@ -53,7 +54,8 @@ void SnapshotTransfer::offer(NodeId to) {
     return;
   }
   const auto it = outgoing_.find(to);
-  if (it != outgoing_.end() && node_.now_.value - it->second.last_activity.value < node_.options_.transfer_retry_ticks)
+  if (it != outgoing_.end() &&
+      node_.now_.value - it->second.last_activity.value < node_.options_.transfer_retry_ticks)
     return;  // it is being pulled right now
   send_offer(to);
 }
@@ -101,7 +103,8 @@ void SnapshotTransfer::on_request(NodeId from, const SnapshotRequest& request) {
     std::optional<Error> failure;
   };
   auto read = std::make_shared<Read>();
-  const size_t bytes = std::min<uint64_t>({request.bytes_max, kChunkBytesMax, out.snapshot.size_bytes - request.offset});
+  const size_t bytes =
+      std::min<uint64_t>({request.bytes_max, kChunkBytesMax, out.snapshot.size_bytes - request.offset});
   const uint64_t size_bytes = out.snapshot.size_bytes;
   node_.host_.run(
       [read, &store = node_.store_, index = request.index, offset = request.offset, bytes] {
@@ -116,7 +119,8 @@ void SnapshotTransfer::on_request(NodeId from, const SnapshotRequest& request) {
         if (entry == outgoing_.end() || entry->second.snapshot.manifest.index != index) return;
         if (entry->second.reads_in_flight > 0) --entry->second.reads_in_flight;
         if (read->failure) {
-          node_.note(Severity::warn, "cannot read snapshot for a peer", "cause=\"" + read->failure->message + "\"");
+          node_.note(Severity::warn, "cannot read snapshot for a peer",
+                     "cause=\"" + read->failure->message + "\"");
           outgoing_.erase(entry);
           return;
         }
@@ -157,8 +161,9 @@ void SnapshotTransfer::on_offer(NodeId from, const SnapshotOffer& offer) {
   incoming_->last_progress = node_.now_;
   incoming_->last_request = node_.now_;
   incoming_->busy = true;
-  node_.note(Severity::info, "receiving snapshot",
-             "from=" + node_text(from) + " " + at_slot(offer.index) + " bytes=" + std::to_string(offer.size_bytes));
+  node_.note(
+      Severity::info, "receiving snapshot",
+      "from=" + node_text(from) + " " + at_slot(offer.index) + " bytes=" + std::to_string(offer.size_bytes));
   node_.host_.run(
       [in = incoming_, &store = node_.store_] {
         Result<std::unique_ptr<SnapshotReceiver>> receiver =
@@ -177,9 +182,11 @@ void SnapshotTransfer::on_offer(NodeId from, const SnapshotOffer& offer) {
 // Asks for as much as may be under way: chunks not yet written count as well, that bounds memory.
 void SnapshotTransfer::pull() {
   Incoming& in = *incoming_;
-  const uint64_t window = static_cast<uint64_t>(node_.options_.transfer_chunk_bytes) * node_.options_.transfer_chunks_inflight;
+  const uint64_t window =
+      static_cast<uint64_t>(node_.options_.transfer_chunk_bytes) * node_.options_.transfer_chunks_inflight;
   while (in.requested < in.offer.size_bytes && in.requested - in.written < window) {
-    const uint64_t bytes = std::min<uint64_t>(node_.options_.transfer_chunk_bytes, in.offer.size_bytes - in.requested);
+    const uint64_t bytes =
+        std::min<uint64_t>(node_.options_.transfer_chunk_bytes, in.offer.size_bytes - in.requested);
     node_.host_.send(in.from, SnapshotRequest{in.offer.index, in.requested, static_cast<uint32_t>(bytes)});
     in.requested += bytes;
     in.last_request = node_.now_;
@@ -193,7 +200,8 @@ void SnapshotTransfer::on_chunk(NodeId from, const SnapshotChunk& chunk) {
       chunk.size_bytes != in.offer.size_bytes || chunk.bytes == nullptr || chunk.bytes->empty())
     return;
   if (chunk.offset < in.received || chunk.offset >= in.requested) return;  // a duplicate, or never asked for
-  if (chunk.bytes->size() > kChunkBytesMax || chunk.bytes->size() > in.offer.size_bytes - chunk.offset) return;
+  if (chunk.bytes->size() > kChunkBytesMax || chunk.bytes->size() > in.offer.size_bytes - chunk.offset)
+    return;
   in.early.emplace(chunk.offset, chunk.bytes);
   while (!in.early.empty() && in.early.begin()->first <= in.received) {
     auto node = in.early.extract(in.early.begin());

@@ -1,9 +1,10 @@
-// Whole snapshots from member to member: offer, pull by offset, verify, install, restore. docs/protocol.md, snapshots.
+// Whole snapshots from member to member: offer, pull by offset, verify, install, restore. docs/protocol.md,
+// snapshots.
 //
-// The sender pins the offered file until the receiver has it or has gone quiet. The receiver pulls a bounded number of
-// chunks at a time, writes them to a temporary file, verifies the whole file, installs it atomically and durably, loads
-// it into a second state beside the first in slices, and only then switches over and tells the replica. One snapshot
-// comes in at a time.
+// The sender pins the offered file until the receiver has it or has gone quiet. The receiver pulls a bounded
+// number of chunks at a time, writes them to a temporary file, verifies the whole file, installs it
+// atomically and durably, loads it into a second state beside the first in slices, and only then switches
+// over and tells the replica. One snapshot comes in at a time.
 #pragma once
 
 #include <map>
@@ -19,7 +20,7 @@ class SnapshotTransfer {
   explicit SnapshotTransfer(Node& node);
 
   // ---- sender ----
-  void offer(NodeId to);  // SendSnapshotJob
+  void offer(NodeId to);                           // SendSnapshotJob
   void on_snapshot(const StoredSnapshot& stored);  // a newer one exists here
   void on_request(NodeId from, const SnapshotRequest& request);
   // Files a peer is reading; the log behind them is kept as well, so that the peer can go on from there.

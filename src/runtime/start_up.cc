@@ -6,10 +6,11 @@ namespace decree::runtime {
 namespace {
 
 Error missing_snapshot(const RecoveredState& recovered) {
-  return Error{ErrorCode::corrupt,
-               "the log starts behind the snapshot at slot " + std::to_string(recovered.snapshot_index.value) +
-                   ", but no whole snapshot so new is in the data directory; put the file back from a backup, or remove this "
-                   "member from the cluster and add it again with an empty directory"};
+  return Error{ErrorCode::corrupt, "the log starts behind the snapshot at slot " +
+                                       std::to_string(recovered.snapshot_index.value) +
+                                       ", but no whole snapshot so new is in the data directory; put the "
+                                       "file back from a backup, or remove this "
+                                       "member from the cluster and add it again with an empty directory"};
 }
 
 Result<void> restore(SnapshotStore& store, StateMachine& machine, Slot index) {
@@ -44,9 +45,10 @@ Result<std::optional<StoredSnapshot>> restore_newest(SnapshotStore& store, State
   const SnapshotManifest& manifest = stored.manifest;
   if (manifest.index < recovered.snapshot_index) return missing_snapshot(recovered);
   if (manifest.index == recovered.snapshot_index && manifest.chain != recovered.snapshot_chain)
-    return Error{ErrorCode::corrupt, "the snapshot at slot " + std::to_string(manifest.index.value) +
-                                         " does not belong to the log beside it (their chains differ); the data directory "
-                                         "was put together from two; restore one whole copy"};
+    return Error{ErrorCode::corrupt,
+                 "the snapshot at slot " + std::to_string(manifest.index.value) +
+                     " does not belong to the log beside it (their chains differ); the data directory "
+                     "was put together from two; restore one whole copy"};
   Result<void> restored = restore(store, machine, manifest.index);
   if (!restored) return restored.error();
   if (manifest.index > recovered.snapshot_index) {

@@ -1,5 +1,5 @@
-// Consensus as the API sees it: the node, plus what only the whole server knows (client URLs from the store, round
-// trips from the transport).
+// Consensus as the API sees it: the node, plus what only the whole server knows (client URLs from the store,
+// round trips from the transport).
 #pragma once
 
 #include <utility>

@@ -5,7 +5,7 @@
 #include <set>
 #include <utility>
 
-#include "fmt/format.h"
+#include <fmt/format.h>
 #include "server/flag_values.h"
 
 namespace decree::server {
@@ -35,8 +35,10 @@ bool is_address(const std::string& host) {
   if (host.find(':') != std::string::npos) return true;
   int dots = 0;
   for (const char c : host) {
-    if (c == '.') ++dots;
-    else if (c < '0' || c > '9') return false;
+    if (c == '.')
+      ++dots;
+    else if (c < '0' || c > '9')
+      return false;
   }
   return dots == 3;
 }
@@ -75,7 +77,8 @@ class Reader {
   net::HostPort url(const std::string& flag, const std::string& value) {
     const std::string_view scheme = "http://";
     if (value.rfind("https://", 0) == 0) {
-      fail(fmt::format("--{}: {} asks for TLS, which is not supported yet; use http:// on a loopback address", flag, value));
+      fail(fmt::format("--{}: {} asks for TLS, which is not supported yet; use http:// on a loopback address",
+                       flag, value));
       return {};
     }
     if (value.rfind(scheme, 0) != 0) {
@@ -85,7 +88,8 @@ class Reader {
     std::string rest = value.substr(scheme.size());
     if (!rest.empty() && rest.back() == '/') rest.pop_back();
     if (rest.find_first_of("/?#@") != std::string::npos) {
-      fail(fmt::format("--{}: {} has a path or user in it; only http://host:port is understood", flag, value));
+      fail(
+          fmt::format("--{}: {} has a path or user in it; only http://host:port is understood", flag, value));
       return {};
     }
     Result<net::HostPort> parsed = net::parse_host_port(rest);
@@ -100,7 +104,8 @@ class Reader {
     std::vector<std::string> out = split(text(flag), ',');
     for (std::string& one : out) {
       const net::HostPort address = url(flag, one);
-      if (!address.host.empty() && address.port == 0) fail(fmt::format("--{}: {} has no port that others could reach", flag, one));
+      if (!address.host.empty() && address.port == 0)
+        fail(fmt::format("--{}: {} has no port that others could reach", flag, one));
       if (!one.empty() && one.back() == '/') one.pop_back();
     }
     return out;
@@ -112,11 +117,15 @@ class Reader {
       const net::HostPort address = url(flag, one);
       if (address.host.empty()) continue;
       if (address.host != "localhost" && !is_address(address.host)) {
-        fail(fmt::format("--{}: {} names a host; to listen, give an address such as http://127.0.0.1:{}", flag, one, address.port));
+        fail(fmt::format("--{}: {} names a host; to listen, give an address such as http://127.0.0.1:{}",
+                         flag, one, address.port));
       } else if (!is_loopback(address.host)) {
         if (!insecure)
-          fail(fmt::format("--{}: {} is not a loopback address, and without TLS everybody who can reach it can read and change "
-                           "everything; listen on 127.0.0.1, or name the risk with --insecure", flag, one));
+          fail(
+              fmt::format("--{}: {} is not a loopback address, and without TLS everybody who can reach it "
+                          "can read and change "
+                          "everything; listen on 127.0.0.1, or name the risk with --insecure",
+                          flag, one));
         exposed->push_back(one);
       }
       out.push_back(address);
@@ -146,11 +155,16 @@ std::optional<uint64_t> duration_seconds(const std::string& text) {
     if (error != std::errc() || end != text.data() + number_end) return std::nullopt;
     const size_t unit_end = std::min(text.find_first_of("0123456789.", number_end), text.size());
     const std::string unit = text.substr(number_end, unit_end - number_end);
-    if (unit == "h") seconds += amount * 3600;
-    else if (unit == "m") seconds += amount * 60;
-    else if (unit == "s") seconds += amount;
-    else if (unit == "ms") seconds += amount / 1000;
-    else return std::nullopt;
+    if (unit == "h")
+      seconds += amount * 3600;
+    else if (unit == "m")
+      seconds += amount * 60;
+    else if (unit == "s")
+      seconds += amount;
+    else if (unit == "ms")
+      seconds += amount / 1000;
+    else
+      return std::nullopt;
     at = unit_end;
   }
   return static_cast<uint64_t>(seconds);
@@ -159,14 +173,17 @@ std::optional<uint64_t> duration_seconds(const std::string& text) {
 void read_compaction(Reader& r, Config& c) {
   const std::string& mode = r.text("auto-compaction-mode");
   const std::string& retention = r.text("auto-compaction-retention");
-  if (mode != "periodic" && mode != "revision") r.fail(fmt::format("--auto-compaction-mode={} is neither periodic nor revision", mode));
+  if (mode != "periodic" && mode != "revision")
+    r.fail(fmt::format("--auto-compaction-mode={} is neither periodic nor revision", mode));
   if (mode == "revision") {
     c.compaction_revisions = r.number("auto-compaction-retention", 0, INT64_MAX);
     if (c.compaction_revisions > 0) c.compaction_mode = CompactionMode::revision;
     return;
   }
   const std::optional<uint64_t> seconds = duration_seconds(retention);
-  if (!seconds) r.fail(fmt::format("--auto-compaction-retention={} is not a time such as 8 (hours), 1h30m or 90s", retention));
+  if (!seconds)
+    r.fail(fmt::format("--auto-compaction-retention={} is not a time such as 8 (hours), 1h30m or 90s",
+                       retention));
   c.compaction_seconds = seconds.value_or(0);
   if (c.compaction_seconds > 0) c.compaction_mode = CompactionMode::periodic;
 }
@@ -175,11 +192,13 @@ void read_limits(Reader& r, Config& c) {
   c.heartbeat_ms = static_cast<uint32_t>(r.number("heartbeat-interval", 10, 10000));
   c.election_ms = static_cast<uint32_t>(r.number("election-timeout", 50, 50000));
   if (c.election_ms < 5 * c.heartbeat_ms)
-    r.fail(fmt::format("--election-timeout={} must be at least five times --heartbeat-interval={}", c.election_ms, c.heartbeat_ms));
+    r.fail(fmt::format("--election-timeout={} must be at least five times --heartbeat-interval={}",
+                       c.election_ms, c.heartbeat_ms));
   c.snapshot_count = static_cast<uint64_t>(r.number("snapshot-count", 1, INT64_MAX));
   // Who names a count means it; the half of the last snapshot's size stays as the lower bound.
   if (r.given("snapshot-count")) c.snapshot_log_bytes = 0;
-  if (r.given("snapshot-log-bytes")) c.snapshot_log_bytes = static_cast<uint64_t>(r.number("snapshot-log-bytes", 0, INT64_MAX));
+  if (r.given("snapshot-log-bytes"))
+    c.snapshot_log_bytes = static_cast<uint64_t>(r.number("snapshot-log-bytes", 0, INT64_MAX));
   const int64_t quota = r.number("quota-backend-bytes", INT64_MIN, INT64_MAX);
   c.quota_bytes = quota < 0 ? 0 : quota == 0 ? (2ull << 30) : static_cast<uint64_t>(quota);
   c.request_bytes_max = static_cast<uint64_t>(r.number("max-request-bytes", 1, 32 << 20));
@@ -189,11 +208,13 @@ void read_limits(Reader& r, Config& c) {
 void read_logging(Reader& r, Config& c) {
   c.log_level = r.text("log-level");
   static const std::set<std::string> kLevels = {"debug", "info", "warn", "error", "dpanic", "panic", "fatal"};
-  if (kLevels.count(c.log_level) == 0) r.fail(fmt::format("--log-level={} is none of debug, info, warn, error", c.log_level));
+  if (kLevels.count(c.log_level) == 0)
+    r.fail(fmt::format("--log-level={} is none of debug, info, warn, error", c.log_level));
   for (std::string output : split(r.text("log-outputs"), ',')) {
     if (output == "default") output = "stderr";
     if (output == "systemd/journal") output = "stderr";
-    if (std::find(c.log_outputs.begin(), c.log_outputs.end(), output) == c.log_outputs.end()) c.log_outputs.push_back(output);
+    if (std::find(c.log_outputs.begin(), c.log_outputs.end(), output) == c.log_outputs.end())
+      c.log_outputs.push_back(output);
   }
   if (c.log_outputs.empty()) r.fail("--log-outputs names no output");
 }
@@ -201,7 +222,8 @@ void read_logging(Reader& r, Config& c) {
 void read_initial_cluster(Reader& r, Config& c) {
   std::string text = r.text("initial-cluster");
   if (text.empty())
-    for (const std::string& url : c.advertise_peer_urls) text += (text.empty() ? "" : ",") + c.name + "=" + url;
+    for (const std::string& url : c.advertise_peer_urls)
+      text += (text.empty() ? "" : ",") + c.name + "=" + url;
   std::set<std::string> seen;
   for (const std::string& item : split(text, ',')) {
     const size_t equals = item.find('=');
@@ -212,7 +234,8 @@ void read_initial_cluster(Reader& r, Config& c) {
     const net::HostPort address = r.url("initial-cluster", url);
     if (!url.empty() && url.back() == '/') url.pop_back();
     if (address.host.empty()) return;
-    if (address.port == 0) return r.fail(fmt::format("--initial-cluster: {} has no port that others could reach", url));
+    if (address.port == 0)
+      return r.fail(fmt::format("--initial-cluster: {} has no port that others could reach", url));
     if (!seen.insert(url).second) return r.fail(fmt::format("--initial-cluster: {} appears twice", url));
     const auto it = std::find_if(c.initial_cluster.begin(), c.initial_cluster.end(),
                                  [&](const InitialMember& m) { return m.name == name; });
@@ -225,7 +248,8 @@ void read_initial_cluster(Reader& r, Config& c) {
             [](const InitialMember& a, const InitialMember& b) { return a.name < b.name; });
   for (InitialMember& m : c.initial_cluster) std::sort(m.peer_urls.begin(), m.peer_urls.end());
   if (c.initial_cluster.size() > 9)
-    return r.fail(fmt::format("--initial-cluster names {} members; at most 9 vote", c.initial_cluster.size()));
+    return r.fail(
+        fmt::format("--initial-cluster names {} members; at most 9 vote", c.initial_cluster.size()));
   const auto own = std::find_if(c.initial_cluster.begin(), c.initial_cluster.end(),
                                 [&](const InitialMember& m) { return m.name == c.name; });
   if (own == c.initial_cluster.end())
@@ -233,8 +257,10 @@ void read_initial_cluster(Reader& r, Config& c) {
   std::vector<std::string> advertised = c.advertise_peer_urls;
   std::sort(advertised.begin(), advertised.end());
   if (advertised != own->peer_urls)
-    r.fail(fmt::format("--initial-cluster gives {} the peer URLs {}, --initial-advertise-peer-urls gives {}: they must be the same",
-                       c.name, fmt::join(own->peer_urls, ","), fmt::join(advertised, ",")));
+    r.fail(
+        fmt::format("--initial-cluster gives {} the peer URLs {}, --initial-advertise-peer-urls gives {}: "
+                    "they must be the same",
+                    c.name, fmt::join(own->peer_urls, ","), fmt::join(advertised, ",")));
 }
 
 void read_addresses(Reader& r, Config& c) {
@@ -248,12 +274,15 @@ void read_addresses(Reader& r, Config& c) {
   for (const auto* list : {&c.listen_client, &c.listen_peer, &c.listen_metrics})
     for (const net::HostPort& a : *list)
       if (a.port != 0 && !taken.insert({a.host, a.port}).second)
-        r.fail(fmt::format("{} is given to two of --listen-client-urls, --listen-peer-urls and --listen-metrics-urls",
-                           net::to_string(a)));
+        r.fail(fmt::format(
+            "{} is given to two of --listen-client-urls, --listen-peer-urls and --listen-metrics-urls",
+            net::to_string(a)));
   if (r.given("advertise-client-urls")) {
     c.advertise_client_urls = r.urls("advertise-client-urls");
   } else if (r.given("listen-client-urls")) {
-    r.fail("--advertise-client-urls is required when --listen-client-urls is given: it is what clients are told");
+    r.fail(
+        "--advertise-client-urls is required when --listen-client-urls is given: it is what clients are "
+        "told");
   } else {
     c.advertise_client_urls = split(r.text("listen-client-urls"), ',');
   }
@@ -263,7 +292,8 @@ void read_addresses(Reader& r, Config& c) {
 
 }  // namespace
 
-Result<ConfigRequest> parse_config(const std::vector<std::string>& arguments, const Environment& environment) {
+Result<ConfigRequest> parse_config(const std::vector<std::string>& arguments,
+                                   const Environment& environment) {
   Result<FlagValues> flags = collect_flags(arguments, environment);
   if (!flags) return flags.error();
   ConfigRequest request;
@@ -283,10 +313,12 @@ Result<ConfigRequest> parse_config(const std::vector<std::string>& arguments, co
   read_logging(r, c);
   c.cluster_token = r.text("initial-cluster-token");
   const std::string& state = r.text("initial-cluster-state");
-  if (state != "new" && state != "existing") r.fail(fmt::format("--initial-cluster-state={} is neither new nor existing", state));
+  if (state != "new" && state != "existing")
+    r.fail(fmt::format("--initial-cluster-state={} is neither new nor existing", state));
   c.joins_existing = state == "existing";
   read_initial_cluster(r, c);
-  for (const char* flag : {"initial-cluster", "initial-cluster-state", "initial-cluster-token", "initial-advertise-peer-urls"})
+  for (const char* flag :
+       {"initial-cluster", "initial-cluster-state", "initial-cluster-token", "initial-advertise-peer-urls"})
     if (r.given(flag)) c.bootstrap_flags.emplace_back(std::string("--") + flag);
   c.has_bootstrap_flags = r.given("initial-cluster");
   if (r.problem()) return *r.problem();

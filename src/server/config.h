@@ -1,5 +1,5 @@
-// What the operator asked for: flags, environment and file, checked and typed. etcd's flag names; precedence is
-// flag, DECREE_<NAME>, ETCD_<NAME>, --config-file, default. docs/operations.md lists them.
+// What the operator asked for: flags, environment and file, checked and typed. etcd's flag names; precedence
+// is flag, DECREE_<NAME>, ETCD_<NAME>, --config-file, default. docs/operations.md lists them.
 #pragma once
 
 #include <cstdint>
@@ -31,24 +31,24 @@ struct Config {
   std::vector<std::string> advertise_peer_urls;
   std::vector<InitialMember> initial_cluster;  // sorted by name
   std::string cluster_token;
-  bool joins_existing = false;                 // --initial-cluster-state existing
-  bool has_bootstrap_flags = false;            // --initial-cluster or --initial-cluster-token was given
-  std::vector<std::string> bootstrap_flags;    // those given that only matter at the first start
+  bool joins_existing = false;               // --initial-cluster-state existing
+  bool has_bootstrap_flags = false;          // --initial-cluster or --initial-cluster-token was given
+  std::vector<std::string> bootstrap_flags;  // those given that only matter at the first start
   uint32_t heartbeat_ms = 100;
   uint32_t election_ms = 1000;
   uint64_t snapshot_count = 100000;
   uint64_t snapshot_log_bytes = 16u << 20;
-  uint64_t quota_bytes = 0;                    // 0 = none
+  uint64_t quota_bytes = 0;  // 0 = none
   CompactionMode compaction_mode = CompactionMode::off;
-  uint64_t compaction_seconds = 0;             // periodic
-  int64_t compaction_revisions = 0;            // revision
+  uint64_t compaction_seconds = 0;   // periodic
+  int64_t compaction_revisions = 0;  // revision
   uint64_t request_bytes_max = 1572864;
   uint32_t txn_ops_max = 128;
   std::string log_level = "info";
-  std::vector<std::string> log_outputs;        // "stderr", "stdout" or a path
+  std::vector<std::string> log_outputs;  // "stderr", "stdout" or a path
   bool insecure = false;
   std::vector<std::string> insecure_addresses;  // plain and not loopback, allowed by --insecure
-  std::vector<std::string> notes;              // sentences for the log once it runs
+  std::vector<std::string> notes;               // sentences for the log once it runs
 };
 
 struct ConfigRequest {

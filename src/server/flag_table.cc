@@ -5,7 +5,8 @@
 namespace decree::server {
 namespace {
 
-constexpr const char* kTls = "TLS is not supported yet; keep to loopback addresses, or name the risk with --insecure";
+constexpr const char* kTls =
+    "TLS is not supported yet; keep to loopback addresses, or name the risk with --insecure";
 constexpr const char* kProxy = "proxies are not supported; run members only";
 constexpr const char* kDiscovery = "discovery is not supported; list the members with --initial-cluster";
 constexpr const char* kKeepalive = "keep-alive of client connections has fixed bounds here";
@@ -15,22 +16,27 @@ constexpr std::array kFlags = {
     // ---- member
     FlagSpec{"name", "default", false, yes, "name of this member"},
     FlagSpec{"data-dir", "", false, yes, "data directory (default: <name>.decree)"},
-    FlagSpec{"listen-client-urls", "http://127.0.0.1:2379", false, yes, "addresses for clients, comma separated"},
+    FlagSpec{"listen-client-urls", "http://127.0.0.1:2379", false, yes,
+             "addresses for clients, comma separated"},
     FlagSpec{"listen-peer-urls", "http://127.0.0.1:2380", false, yes, "addresses for the other members"},
     FlagSpec{"listen-metrics-urls", "", false, yes, "further addresses for /metrics and /health"},
     FlagSpec{"heartbeat-interval", "100", false, yes, "milliseconds between beats"},
     FlagSpec{"election-timeout", "1000", false, yes, "milliseconds until another member takes over"},
     FlagSpec{"snapshot-count", "100000", false, yes, "decided entries between two snapshots"},
-    FlagSpec{"snapshot-log-bytes", "", false, yes,
-             "log written between two snapshots, at least (default 16777216; 0 when --snapshot-count is given)"},
-    FlagSpec{"quota-backend-bytes", "0", false, yes, "size of the store that raises the NOSPACE alarm; 0 = 2 GiB, negative = none"},
+    FlagSpec{
+        "snapshot-log-bytes", "", false, yes,
+        "log written between two snapshots, at least (default 16777216; 0 when --snapshot-count is given)"},
+    FlagSpec{"quota-backend-bytes", "0", false, yes,
+             "size of the store that raises the NOSPACE alarm; 0 = 2 GiB, negative = none"},
     FlagSpec{"max-request-bytes", "1572864", false, yes, "largest request"},
     FlagSpec{"max-txn-ops", "128", false, yes, "most operations in one transaction"},
     FlagSpec{"auto-compaction-mode", "periodic", false, yes, "periodic or revision"},
-    FlagSpec{"auto-compaction-retention", "0", false, yes, "history to keep: hours or 1h30m (periodic), a number (revision); 0 = off"},
+    FlagSpec{"auto-compaction-retention", "0", false, yes,
+             "history to keep: hours or 1h30m (periodic), a number (revision); 0 = off"},
     // ---- cluster
     FlagSpec{"advertise-client-urls", "", false, yes, "client addresses told to clients"},
-    FlagSpec{"initial-advertise-peer-urls", "http://127.0.0.1:2380", false, yes, "peer addresses told to the others"},
+    FlagSpec{"initial-advertise-peer-urls", "http://127.0.0.1:2380", false, yes,
+             "peer addresses told to the others"},
     FlagSpec{"initial-cluster", "", false, yes, "name=url,name=url of all members; first start only"},
     FlagSpec{"initial-cluster-state", "new", false, yes, "new or existing; first start only"},
     FlagSpec{"initial-cluster-token", "etcd-cluster", false, yes, "tells clusters apart; first start only"},
@@ -40,10 +46,12 @@ constexpr std::array kFlags = {
     FlagSpec{"logger", "zap|spdlog", false, fixed, "there is one logger"},
     FlagSpec{"config-file", "", false, yes, "file of `flag: value` lines"},
     FlagSpec{"insecure", "false", true, yes, "allow plain addresses that are not loopback"},
-    FlagSpec{"auth-token", "simple", false, fixed, "authentication is not supported yet, so only the value `simple` is taken"},
+    FlagSpec{"auth-token", "simple", false, fixed,
+             "authentication is not supported yet, so only the value `simple` is taken"},
     // ---- etcd's, true here anyway
     FlagSpec{"strict-reconfig-check", "true", true, fixed, "the check is always on"},
-    FlagSpec{"pre-vote", "true", true, fixed, "a member that cannot reach a quorum never disturbs a leader here"},
+    FlagSpec{"pre-vote", "true", true, fixed,
+             "a member that cannot reach a quorum never disturbs a leader here"},
     FlagSpec{"enable-v2", "false", true, fixed, "the v2 API is not supported; use v3"},
     FlagSpec{"enable-pprof", "false", true, fixed, "there is no profiler on the client port"},
     FlagSpec{"enable-grpc-gateway", "true", true, fixed, "the HTTP port cannot be split off"},
@@ -57,8 +65,10 @@ constexpr std::array kFlags = {
     FlagSpec{"peer-auto-tls", "false", true, fixed, kTls},
     FlagSpec{"debug", "false", true, fixed, "use --log-level debug"},
     FlagSpec{"unsafe-no-fsync", "false", true, fixed, "what is acknowledged is durable here, always"},
-    FlagSpec{"force-new-cluster", "false", true, fixed, "rebuilding a cluster from one member is not supported yet"},
-    FlagSpec{"experimental-initial-corrupt-check", "false|true", true, fixed, "members compare digests all the time"},
+    FlagSpec{"force-new-cluster", "false", true, fixed,
+             "rebuilding a cluster from one member is not supported yet"},
+    FlagSpec{"experimental-initial-corrupt-check", "false|true", true, fixed,
+             "members compare digests all the time"},
     // ---- etcd's, not here
     FlagSpec{"cert-file", "", false, no, kTls},
     FlagSpec{"key-file", "", false, no, kTls},

@@ -17,7 +17,7 @@ struct FlagSpec {
   const char* standard;  // default, or for `fixed` the value that is accepted ("a|b": either)
   bool is_switch;        // may stand without a value
   FlagSupport support;
-  const char* text;      // help, or the reason for the refusal
+  const char* text;  // help, or the reason for the refusal
 };
 
 std::span<const FlagSpec> flag_table();

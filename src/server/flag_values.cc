@@ -4,8 +4,8 @@
 #include <fstream>
 #include <sstream>
 
-#include "CLI/CLI.hpp"
-#include "fmt/format.h"
+#include <fmt/format.h>
+#include <CLI/CLI.hpp>
 #include "server/flag_table.h"
 #include "server/version.h"
 
@@ -44,22 +44,24 @@ std::string trimmed(std::string text) {
 }
 
 std::string help_text() {
-  std::string out = "decreed: a replicated key-value store that speaks the etcd v3 API, on Paxos\n\n"
-                    "usage: decreed [flags]; every flag also as DECREE_<FLAG> or ETCD_<FLAG> in the environment\n\n";
+  std::string out =
+      "decreed: a replicated key-value store that speaks the etcd v3 API, on Paxos\n\n"
+      "usage: decreed [flags]; every flag also as DECREE_<FLAG> or ETCD_<FLAG> in the environment\n\n";
   for (const FlagSpec& spec : flag_table()) {
     if (spec.support != FlagSupport::yes) continue;
     const std::string standard = spec.standard[0] == '\0' ? "" : fmt::format(" [{}]", spec.standard);
     out += fmt::format("  --{:<28} {}{}\n", spec.name, spec.text, standard);
   }
-  out += "  --version                      print the version\n  --help                         print this\n\n"
-         "example, one member on loopback:   decreed\n"
-         "docs/operations.md explains ports, files, limits, exit codes and every refusal.\n";
+  out +=
+      "  --version                      print the version\n  --help                         print this\n\n"
+      "example, one member on loopback:   decreed\n"
+      "docs/operations.md explains ports, files, limits, exit codes and every refusal.\n";
   return out;
 }
 
 // Unknown words are named one by one; CLI11's own message would not say what to do.
-Result<void> parse_arguments(const std::vector<std::string>& arguments, std::map<std::string, std::string>* found,
-                             std::string* print) {
+Result<void> parse_arguments(const std::vector<std::string>& arguments,
+                             std::map<std::string, std::string>* found, std::string* print) {
   CLI::App app;
   app.set_help_flag();
   app.allow_extras();
@@ -74,7 +76,10 @@ Result<void> parse_arguments(const std::vector<std::string>& arguments, std::map
     if (spec.is_switch)
       app.add_flag(flag, slot)->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
     else
-      app.add_option(flag, slot)->expected(1)->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)->allow_extra_args(false);
+      app.add_option(flag, slot)
+          ->expected(1)
+          ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
+          ->allow_extra_args(false);
   }
   std::vector<std::string> reversed(arguments.rbegin(), arguments.rend());
   try {
@@ -87,13 +92,16 @@ Result<void> parse_arguments(const std::vector<std::string>& arguments, std::map
   const std::vector<std::string> extras = app.remaining();
   if (!extras.empty()) {
     if (extras.front().rfind("--experimental-", 0) == 0)
-      return invalid(fmt::format("{} is not supported: etcd's experimental flags have no meaning here", extras.front()));
-    return invalid(fmt::format("unknown flag or word `{}`; `decreed --help` lists the flags", extras.front()));
+      return invalid(
+          fmt::format("{} is not supported: etcd's experimental flags have no meaning here", extras.front()));
+    return invalid(
+        fmt::format("unknown flag or word `{}`; `decreed --help` lists the flags", extras.front()));
   }
   for (auto& [name, values] : raw) {
     if (values.empty()) continue;
     if (std::any_of(values.begin(), values.end(), [&](const std::string& v) { return v != values.front(); }))
-      return invalid(fmt::format("--{} is given twice with different values: {} and {}", name, values.front(), values.back()));
+      return invalid(fmt::format("--{} is given twice with different values: {} and {}", name, values.front(),
+                                 values.back()));
     (*found)[name] = values.front();
   }
   return {};
@@ -109,7 +117,8 @@ Result<std::map<std::string, std::string>> read_config_file(const std::string& p
 
 }  // namespace
 
-Result<std::map<std::string, std::string>> parse_config_file(const std::string& text, const std::string& path) {
+Result<std::map<std::string, std::string>> parse_config_file(const std::string& text,
+                                                             const std::string& path) {
   std::map<std::string, std::string> values;
   std::stringstream lines(text);
   size_t number = 0;
@@ -120,20 +129,25 @@ Result<std::map<std::string, std::string>> parse_config_file(const std::string& 
     if (line.empty() || line[0] == '#' || line == "---") continue;
     const size_t colon = line.find(':');
     if (colon == std::string::npos || indented)
-      return invalid(fmt::format("{} line {}: only `flag: value` lines are understood (sections, such as TLS ones, are not "
-                                 "supported yet)", path, number));
+      return invalid(fmt::format(
+          "{} line {}: only `flag: value` lines are understood (sections, such as TLS ones, are not "
+          "supported yet)",
+          path, number));
     const std::string key = trimmed(line.substr(0, colon));
     std::string value = trimmed(line.substr(colon + 1));
     const char quote = value.empty() ? '\0' : value[0];
     if (quote == '"' || quote == '\'') {
       const size_t end = value.find(quote, 1);
-      if (end == std::string::npos) return invalid(fmt::format("{} line {}: the quotation is not closed", path, number));
+      if (end == std::string::npos)
+        return invalid(fmt::format("{} line {}: the quotation is not closed", path, number));
       value = value.substr(1, end - 1);
     } else if (const size_t comment = value.find(" #"); comment != std::string::npos) {
       value = trimmed(value.substr(0, comment));
     }
-    if (find_flag(key) == nullptr) return invalid(fmt::format("{} line {}: unknown flag `{}`", path, number, key));
-    if (key == "config-file") return invalid(fmt::format("{} line {}: a file cannot name another", path, number));
+    if (find_flag(key) == nullptr)
+      return invalid(fmt::format("{} line {}: unknown flag `{}`", path, number, key));
+    if (key == "config-file")
+      return invalid(fmt::format("{} line {}: a file cannot name another", path, number));
     if (!values.emplace(key, value).second)
       return invalid(fmt::format("{} line {}: {} is given twice", path, number, key));
   }

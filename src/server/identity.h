@@ -12,7 +12,8 @@ struct Genesis {
   Membership membership;
 };
 
-// Node numbers 1..N by sorted name, member id from name, peer URLs and token, cluster id from token and members.
+// Node numbers 1..N by sorted name, member id from name, peer URLs and token, cluster id from token and
+// members.
 Genesis make_genesis(const Config& config);
 
 // A new disk's random number, never 0.

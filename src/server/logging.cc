@@ -2,11 +2,11 @@
 
 #include <memory>
 
-#include "spdlog/async.h"
-#include "spdlog/pattern_formatter.h"
-#include "spdlog/sinks/basic_file_sink.h"
-#include "spdlog/sinks/stdout_sinks.h"
-#include "spdlog/spdlog.h"
+#include <spdlog/async.h>
+#include <spdlog/pattern_formatter.h>
+#include <spdlog/sinks/basic_file_sink.h>
+#include <spdlog/sinks/stdout_sinks.h>
+#include <spdlog/spdlog.h>
 
 namespace decree::server {
 namespace {
@@ -15,10 +15,14 @@ constexpr size_t kLinesQueuedMax = 8192;
 
 spdlog::level::level_enum to_spdlog(Level level) {
   switch (level) {
-    case Level::debug: return spdlog::level::debug;
-    case Level::info: return spdlog::level::info;
-    case Level::warn: return spdlog::level::warn;
-    case Level::error: return spdlog::level::err;
+    case Level::debug:
+      return spdlog::level::debug;
+    case Level::info:
+      return spdlog::level::info;
+    case Level::warn:
+      return spdlog::level::warn;
+    case Level::error:
+      return spdlog::level::err;
   }
   return spdlog::level::info;
 }
@@ -48,15 +52,18 @@ Result<void> start_logging(const std::string& level, const std::vector<std::stri
       try {
         sinks.push_back(std::make_shared<spdlog::sinks::basic_file_sink_mt>(output));
       } catch (const spdlog::spdlog_ex& problem) {
-        return Error{ErrorCode::invalid, "--log-outputs: " + output + " cannot be written: " + problem.what()};
+        return Error{ErrorCode::invalid,
+                     "--log-outputs: " + output + " cannot be written: " + problem.what()};
       }
     }
   }
   spdlog::init_thread_pool(kLinesQueuedMax, 1);
-  auto made = std::make_shared<spdlog::async_logger>("decreed", sinks.begin(), sinks.end(), spdlog::thread_pool(),
-                                                     spdlog::async_overflow_policy::overrun_oldest);
+  auto made =
+      std::make_shared<spdlog::async_logger>("decreed", sinks.begin(), sinks.end(), spdlog::thread_pool(),
+                                             spdlog::async_overflow_policy::overrun_oldest);
   made->set_level(parse_level(level));
-  made->set_formatter(std::make_unique<spdlog::pattern_formatter>("%Y-%m-%dT%H:%M:%S.%eZ %-7l %v", spdlog::pattern_time_type::utc));
+  made->set_formatter(std::make_unique<spdlog::pattern_formatter>("%Y-%m-%dT%H:%M:%S.%eZ %-7l %v",
+                                                                  spdlog::pattern_time_type::utc));
   made->flush_on(spdlog::level::info);
   logger() = std::move(made);
   return {};

@@ -1,5 +1,5 @@
-// Lines for an operator: time (UTC), level, message, key=value. Written by a thread of their own from a bounded queue:
-// when the output cannot keep up the oldest lines are dropped, the server never waits.
+// Lines for an operator: time (UTC), level, message, key=value. Written by a thread of their own from a
+// bounded queue: when the output cannot keep up the oldest lines are dropped, the server never waits.
 #pragma once
 
 #include <string>

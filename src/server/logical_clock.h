@@ -1,8 +1,8 @@
 // The protocol's time: ticks of 10 ms in which this process was running.
 //
-// While the process is stopped or starved (SIGSTOP, a paused virtual machine, swapping) the others' frames wait in the
-// sockets. Were that time counted at once, every peer would look silent before its frames are read. So one look at the
-// clock never advances it by more than kTicksPerLookMax, whatever passed.
+// While the process is stopped or starved (SIGSTOP, a paused virtual machine, swapping) the others' frames
+// wait in the sockets. Were that time counted at once, every peer would look silent before its frames are
+// read. So one look at the clock never advances it by more than kTicksPerLookMax, whatever passed.
 #pragma once
 
 #include <algorithm>

@@ -1,4 +1,5 @@
-// decreed: the replicated key-value server. Flags in, exit code out; everything else is in the folder's other files.
+// decreed: the replicated key-value server. Flags in, exit code out; everything else is in the folder's other
+// files.
 #include <sys/resource.h>
 
 #include <cstdio>
@@ -12,10 +13,11 @@
 int main(int argc, char** argv) {
   using decree::server::ExitCode;
   const std::vector<std::string> arguments(argv + 1, argv + argc);
-  auto request = decree::server::parse_config(arguments, [](const std::string& name) -> std::optional<std::string> {
-    const char* value = std::getenv(name.c_str());
-    return value == nullptr ? std::nullopt : std::optional<std::string>(value);
-  });
+  auto request =
+      decree::server::parse_config(arguments, [](const std::string& name) -> std::optional<std::string> {
+        const char* value = std::getenv(name.c_str());
+        return value == nullptr ? std::nullopt : std::optional<std::string>(value);
+      });
   if (!request) {
     std::fprintf(stderr, "decreed: %s\n", request.error().message.c_str());
     return static_cast<int>(ExitCode::usage);

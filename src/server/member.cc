@@ -6,9 +6,9 @@
 #include <thread>
 #include <utility>
 
+#include <fmt/format.h>
 #include "api/server_front.h"
 #include "decree/replica.h"
-#include "fmt/format.h"
 #include "kv/applier.h"
 #include "runtime/file_snapshot_store.h"
 #include "runtime/log_thread.h"
@@ -41,20 +41,28 @@ constexpr size_t kWorkers = 2;
 
 Level to_level(transport::LogLevel level) {
   switch (level) {
-    case transport::LogLevel::debug: return Level::debug;
-    case transport::LogLevel::info: return Level::info;
-    case transport::LogLevel::warn: return Level::warn;
-    case transport::LogLevel::error: return Level::error;
+    case transport::LogLevel::debug:
+      return Level::debug;
+    case transport::LogLevel::info:
+      return Level::info;
+    case transport::LogLevel::warn:
+      return Level::warn;
+    case transport::LogLevel::error:
+      return Level::error;
   }
   return Level::info;
 }
 
 Level to_level(runtime::Severity severity) {
   switch (severity) {
-    case runtime::Severity::debug: return Level::debug;
-    case runtime::Severity::info: return Level::info;
-    case runtime::Severity::warn: return Level::warn;
-    case runtime::Severity::error: return Level::error;
+    case runtime::Severity::debug:
+      return Level::debug;
+    case runtime::Severity::info:
+      return Level::info;
+    case runtime::Severity::warn:
+      return Level::warn;
+    case runtime::Severity::error:
+      return Level::error;
   }
   return Level::info;
 }
@@ -62,11 +70,12 @@ Level to_level(runtime::Severity severity) {
 // Ends the process when stopping hangs, for instance in a sync that never returns.
 class StopWatchdog {
  public:
-  StopWatchdog() : thread_([this] {
-    std::unique_lock lock(mutex_);
-    if (wake_.wait_for(lock, kStopMax, [this] { return done_; })) return;
-    std::_Exit(static_cast<int>(ExitCode::stop_timeout));
-  }) {}
+  StopWatchdog()
+      : thread_([this] {
+          std::unique_lock lock(mutex_);
+          if (wake_.wait_for(lock, kStopMax, [this] { return done_; })) return;
+          std::_Exit(static_cast<int>(ExitCode::stop_timeout));
+        }) {}
   ~StopWatchdog() {
     {
       const std::lock_guard lock(mutex_);
@@ -114,7 +123,9 @@ struct Member::Impl final : runtime::Host, transport::TransportSink, runtime::No
     return open_ports();
   }
 
-  static StartProblem problem_of(const Error& error) { return StartProblem{exit_code_of(error), error.message}; }
+  static StartProblem problem_of(const Error& error) {
+    return StartProblem{exit_code_of(error), error.message};
+  }
 
   std::optional<StartProblem> open_data() {
     const Genesis genesis = make_genesis(config);
@@ -124,48 +135,58 @@ struct Member::Impl final : runtime::Host, transport::TransportSink, runtime::No
     if (!found->has_value()) {
       if (config.joins_existing)
         return StartProblem{ExitCode::usage,
-                            "--initial-cluster-state=existing: joining a running cluster is not supported yet; start all members "
+                            "--initial-cluster-state=existing: joining a running cluster is not supported "
+                            "yet; start all members "
                             "of a new cluster with --initial-cluster-state=new"};
       options.create = genesis.identity;
       options.create->incarnation = draw_incarnation();
     }
-    Result<std::unique_ptr<storage::DataDir>> opened = storage::DataDir::open(*files, config.data_dir, options);
+    Result<std::unique_ptr<storage::DataDir>> opened =
+        storage::DataDir::open(*files, config.data_dir, options);
     if (!opened) return problem_of(opened.error());
     data = std::move(opened).value();
     for (const std::string& note : data->notes()) log_line(Level::warn, note);
     recovered = data->recovered();
     membership = recovered.has_membership ? recovered.membership : genesis.membership;
     if (data->created()) {
-      log_line(Level::info, fmt::format("new data directory cluster={:x} member={:x} node={}", genesis.identity.cluster.value,
-                                        genesis.identity.member_id, genesis.identity.node.value));
+      log_line(Level::info, fmt::format("new data directory cluster={:x} member={:x} node={}",
+                                        genesis.identity.cluster.value, genesis.identity.member_id,
+                                        genesis.identity.node.value));
       return std::nullopt;
     }
     return check_owner(genesis);
   }
 
-  // Existing data decides who this is. Flags that contradict it are a mistake worth stopping for, unless the membership
-  // has changed since: then the flags of the first start cannot be right any more and are ignored.
+  // Existing data decides who this is. Flags that contradict it are a mistake worth stopping for, unless the
+  // membership has changed since: then the flags of the first start cannot be right any more and are ignored.
   std::optional<StartProblem> check_owner(const Genesis& genesis) {
     const Identity& own = data->identity();
-    if (!recovered.has_membership && (genesis.identity.cluster != own.cluster || genesis.identity.member_id != own.member_id))
-      return StartProblem{ExitCode::identity,
-                          fmt::format("the first start of the data directory {} did not get as far as writing down who the members "
-                                      "are, and the flags now describe another cluster or member: start once more with the flags of "
-                                      "the first start, or remove the directory (nothing was ever acknowledged from it)",
-                                      config.data_dir)};
+    if (!recovered.has_membership &&
+        (genesis.identity.cluster != own.cluster || genesis.identity.member_id != own.member_id))
+      return StartProblem{
+          ExitCode::identity,
+          fmt::format(
+              "the first start of the data directory {} did not get as far as writing down who the members "
+              "are, and the flags now describe another cluster or member: start once more with the flags of "
+              "the first start, or remove the directory (nothing was ever acknowledged from it)",
+              config.data_dir)};
     const decree::Member* self = membership.find(own.node);
     if (self != nullptr && self->name != config.name)
-      return StartProblem{ExitCode::identity,
-                          fmt::format("the data directory {} belongs to member {}, but --name says {}: use that member's own "
-                                      "directory, or start with --name {}",
-                                      config.data_dir, self->name, config.name, self->name)};
-    const bool flags_match = genesis.identity.cluster == own.cluster && genesis.identity.member_id == own.member_id;
+      return StartProblem{
+          ExitCode::identity,
+          fmt::format("the data directory {} belongs to member {}, but --name says {}: use that member's own "
+                      "directory, or start with --name {}",
+                      config.data_dir, self->name, config.name, self->name)};
+    const bool flags_match =
+        genesis.identity.cluster == own.cluster && genesis.identity.member_id == own.member_id;
     if (config.has_bootstrap_flags && membership.epoch == 0 && !flags_match)
-      return StartProblem{ExitCode::identity,
-                          fmt::format("the data directory {} belongs to cluster {:x}, but --initial-cluster and "
-                                      "--initial-cluster-token describe cluster {:x}: use another directory, or leave those two "
-                                      "flags out (they only matter at the first start)",
-                                      config.data_dir, own.cluster.value, genesis.identity.cluster.value)};
+      return StartProblem{
+          ExitCode::identity,
+          fmt::format(
+              "the data directory {} belongs to cluster {:x}, but --initial-cluster and "
+              "--initial-cluster-token describe cluster {:x}: use another directory, or leave those two "
+              "flags out (they only matter at the first start)",
+              config.data_dir, own.cluster.value, genesis.identity.cluster.value)};
     if (!config.bootstrap_flags.empty())
       log_line(Level::info, fmt::format("data exists, flags of the first start are ignored flags={}",
                                         fmt::join(config.bootstrap_flags, ",")));
@@ -177,7 +198,8 @@ struct Member::Impl final : runtime::Host, transport::TransportSink, runtime::No
     const Identity identity = data->identity();
     store = std::make_unique<kv::Store>(kv::StoreConfig{identity.cluster.value, identity.member_id});
     snapshots = std::make_unique<runtime::FileSnapshotStore>(data->snapshots(), identity.cluster);
-    Result<std::optional<runtime::StoredSnapshot>> restored = runtime::restore_newest(*snapshots, *store, recovered);
+    Result<std::optional<runtime::StoredSnapshot>> restored =
+        runtime::restore_newest(*snapshots, *store, recovered);
     if (!restored) return problem_of(restored.error());
 
     runtime::NodeOptions options;
@@ -201,8 +223,8 @@ struct Member::Impl final : runtime::Host, transport::TransportSink, runtime::No
     log = std::make_unique<runtime::LogThread>(data->wal(), post, log_callbacks());
     node = std::make_unique<runtime::Node>(*this, std::move(replica), *store, *snapshots, options, this);
     log_line(Level::info,
-             fmt::format("data loaded snapshot={} log_entries={} revision={} ms={}", options.applied.value, entries,
-                         store->current_revision(),
+             fmt::format("data loaded snapshot={} log_entries={} revision={} ms={}", options.applied.value,
+                         entries, store->current_revision(),
                          std::chrono::duration_cast<milliseconds>(Clock::now() - began).count()));
     return std::nullopt;
   }
@@ -229,8 +251,9 @@ struct Member::Impl final : runtime::Host, transport::TransportSink, runtime::No
   std::optional<StartProblem> open_ports() {
     transport::TransportOptions options;
     const Identity& identity = data->identity();
-    options.self = transport::Self{identity.cluster, identity.node, identity.member_id, identity.incarnation,
-                                   data->boot(),     config.name,   kRelease};
+    options.self = transport::Self{
+        identity.cluster, identity.node, identity.member_id, identity.incarnation, data->boot(),
+        config.name,      kRelease};
     options.epoch = membership.epoch;
     options.members = membership.members;
     options.listen = config.listen_peer;
@@ -245,10 +268,12 @@ struct Member::Impl final : runtime::Host, transport::TransportSink, runtime::No
     if (!clients) return StartProblem{ExitCode::address, "client port: " + clients.error().message};
     std::string ports;
     for (const uint16_t port : front->ports()) ports += (ports.empty() ? "" : ",") + std::to_string(port);
-    log_line(Level::info, fmt::format("ready to take requests client_ports={} peer_ports={} cluster={:x} member={:x} node={} "
-                                      "members={} boot={}",
-                                      ports, fmt::join(transport->ports(), ","), identity.cluster.value, identity.member_id,
-                                      identity.node.value, membership.members.size(), data->boot()));
+    log_line(
+        Level::info,
+        fmt::format("ready to take requests client_ports={} peer_ports={} cluster={:x} member={:x} node={} "
+                    "members={} boot={}",
+                    ports, fmt::join(transport->ports(), ","), identity.cluster.value, identity.member_id,
+                    identity.node.value, membership.members.size(), data->boot()));
     return std::nullopt;
   }
 
@@ -263,9 +288,14 @@ struct Member::Impl final : runtime::Host, transport::TransportSink, runtime::No
     o.request_timeout = milliseconds(5000 + 2 * config.election_ms);
     o.quota_bytes = config.quota_bytes;
     switch (config.compaction_mode) {
-      case CompactionMode::off: break;
-      case CompactionMode::periodic: o.auto_compaction = api::AutoCompaction::periodic; break;
-      case CompactionMode::revision: o.auto_compaction = api::AutoCompaction::revision; break;
+      case CompactionMode::off:
+        break;
+      case CompactionMode::periodic:
+        o.auto_compaction = api::AutoCompaction::periodic;
+        break;
+      case CompactionMode::revision:
+        o.auto_compaction = api::AutoCompaction::revision;
+        break;
     }
     o.compaction_period = std::chrono::seconds(config.compaction_seconds);
     o.compaction_revisions = config.compaction_revisions;
@@ -349,7 +379,8 @@ struct Member::Impl final : runtime::Host, transport::TransportSink, runtime::No
   bool someone_can_take_over() const {
     uint32_t connected = 0;
     for (const decree::Member& m : membership.members)
-      if (m.role == MemberRole::voter && m.node != data->identity().node && transport->is_connected(m.node)) ++connected;
+      if (m.role == MemberRole::voter && m.node != data->identity().node && transport->is_connected(m.node))
+        ++connected;
     return connected >= membership.election_quorum;
   }
 
@@ -388,40 +419,50 @@ struct Member::Impl final : runtime::Host, transport::TransportSink, runtime::No
     auto result = std::make_shared<Result<void>>();
     pool->run([result, upto, &wal = data->wal()] { *result = wal.truncate_behind(upto); },
               [result] {
-                if (!*result) log_line(Level::warn, fmt::format("log not cut cause=\"{}\"", result->error().message));
+                if (!*result)
+                  log_line(Level::warn, fmt::format("log not cut cause=\"{}\"", result->error().message));
               });
   }
-  void run(std::function<void()> work, std::function<void()> done) override { pool->run(std::move(work), std::move(done)); }
+  void run(std::function<void()> work, std::function<void()> done) override {
+    pool->run(std::move(work), std::move(done));
+  }
   void wake() override { work_left = true; }
   bool turn_spent() override { return Clock::now() - turn_began > kTurnShare; }
   uint64_t log_bytes() const override { return data->wal().live_bytes(); }
 
-  // The next segment is made ready ahead, so that a full disk is noticed while there is still room in the present one.
+  // The next segment is made ready ahead, so that a full disk is noticed while there is still room in the
+  // present one.
   void prepare_reserve() {
     if (reserve_busy) return;
     reserve_busy = true;
     auto result = std::make_shared<Result<void>>();
-    pool->run([result, &wal = data->wal()] { *result = wal.prepare_reserve(); },
-              [this, result] {
-                reserve_busy = false;
-                const bool full = !*result && result->error().code == ErrorCode::no_space;
-                if (!*result && !full) log_line(Level::error, fmt::format("no reserve segment cause=\"{}\"", result->error().message));
-                if (full && !reserve_full)
-                  log_line(Level::error, fmt::format("no room for the next log segment cause=\"{}\"", result->error().message));
-                reserve_full = full;
-                reserve_retry = Clock::now() + milliseconds(1000);
-                node->on_disk_health(!log_full && !reserve_full);
-              });
+    pool->run(
+        [result, &wal = data->wal()] { *result = wal.prepare_reserve(); },
+        [this, result] {
+          reserve_busy = false;
+          const bool full = !*result && result->error().code == ErrorCode::no_space;
+          if (!*result && !full)
+            log_line(Level::error, fmt::format("no reserve segment cause=\"{}\"", result->error().message));
+          if (full && !reserve_full)
+            log_line(Level::error,
+                     fmt::format("no room for the next log segment cause=\"{}\"", result->error().message));
+          reserve_full = full;
+          reserve_retry = Clock::now() + milliseconds(1000);
+          node->on_disk_health(!log_full && !reserve_full);
+        });
   }
 
   // ---- transport::TransportSink ----
   void on_peer_message(NodeId from, Message message) override { node->on_message(from, std::move(message)); }
   void on_peer_link(NodeId peer, bool up) override { node->on_peer_link(peer, up); }
   void on_incarnation(NodeId peer, Incarnation incarnation) override {
-    log_line(Level::info, fmt::format("first contact, this disk is trusted from now on node={} incarnation={:x}", peer.value,
-                                      incarnation.value));
+    log_line(Level::info,
+             fmt::format("first contact, this disk is trusted from now on node={} incarnation={:x}",
+                         peer.value, incarnation.value));
   }
-  void on_transport_log(transport::LogLevel level, const std::string& line) override { log_line(to_level(level), line); }
+  void on_transport_log(transport::LogLevel level, const std::string& line) override {
+    log_line(to_level(level), line);
+  }
 
   // ---- runtime::NodeObserver ----
   void on_event(runtime::Severity severity, const char* event, const std::string& detail) override {

@@ -9,7 +9,7 @@
 namespace decree::server {
 
 // All references must outlive `metrics`.
-void add_member_metrics(api::Metrics& metrics, const runtime::Node& node, const transport::Transport& transport,
-                        const LogicalClock& clock);
+void add_member_metrics(api::Metrics& metrics, const runtime::Node& node,
+                        const transport::Transport& transport, const LogicalClock& clock);
 
 }  // namespace decree::server

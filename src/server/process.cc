@@ -5,7 +5,7 @@
 #include <memory>
 #include <utility>
 
-#include "fmt/format.h"
+#include <fmt/format.h>
 #include "server/logging.h"
 #include "server/member.h"
 #include "server/stop_signals.h"
@@ -15,13 +15,20 @@ namespace decree::server {
 
 ExitCode exit_code_of(const Error& error) {
   switch (error.code) {
-    case ErrorCode::locked: return ExitCode::locked;
-    case ErrorCode::identity: return ExitCode::identity;
-    case ErrorCode::permission: return ExitCode::permission;
-    case ErrorCode::corrupt: return ExitCode::corrupt;
-    case ErrorCode::no_space: return ExitCode::no_space;
-    case ErrorCode::format: return ExitCode::format;
-    default: return ExitCode::failure;
+    case ErrorCode::locked:
+      return ExitCode::locked;
+    case ErrorCode::identity:
+      return ExitCode::identity;
+    case ErrorCode::permission:
+      return ExitCode::permission;
+    case ErrorCode::corrupt:
+      return ExitCode::corrupt;
+    case ErrorCode::no_space:
+      return ExitCode::no_space;
+    case ErrorCode::format:
+      return ExitCode::format;
+    default:
+      return ExitCode::failure;
   }
 }
 
@@ -50,12 +57,15 @@ ExitCode run_process(const Config& config) {
     std::fprintf(stderr, "decreed: %s\n", logging.error().message.c_str());
     return ExitCode::usage;
   }
-  log_line(Level::info, fmt::format("decreed starts release={} etcd_api={} name={} data_dir={}", kRelease, kEtcdVersion, config.name,
-                                    config.data_dir));
+  log_line(Level::info, fmt::format("decreed starts release={} etcd_api={} name={} data_dir={}", kRelease,
+                                    kEtcdVersion, config.name, config.data_dir));
   for (const std::string& note : config.notes) log_line(Level::info, note);
   if (!config.insecure_addresses.empty())
-    log_line(Level::warn, fmt::format("insecure by request: whoever reaches these addresses can read and change everything "
-                                      "addresses={}", fmt::join(config.insecure_addresses, ",")));
+    log_line(
+        Level::warn,
+        fmt::format("insecure by request: whoever reaches these addresses can read and change everything "
+                    "addresses={}",
+                    fmt::join(config.insecure_addresses, ",")));
   ExitCode code = ExitCode::ok;
   {
     Member member(loop, config);

@@ -6,7 +6,8 @@
 
 namespace decree::server {
 
-// Runs until SIGTERM or SIGINT, or until the log fails. Errors are told on stderr, one sentence, and in the log.
+// Runs until SIGTERM or SIGINT, or until the log fails. Errors are told on stderr, one sentence, and in the
+// log.
 ExitCode run_process(const Config& config);
 
 }  // namespace decree::server

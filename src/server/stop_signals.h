@@ -1,4 +1,5 @@
-// SIGTERM and SIGINT as calls on the loop's thread. Construct before any other thread is started: they inherit the mask.
+// SIGTERM and SIGINT as calls on the loop's thread. Construct before any other thread is started: they
+// inherit the mask.
 #pragma once
 
 #include <functional>

@@ -5,7 +5,7 @@
 #include <array>
 #include <utility>
 
-#include "fmt/format.h"
+#include <fmt/format.h>
 
 namespace decree::server {
 namespace {
@@ -44,8 +44,10 @@ double TurnWatch::observe(const TurnTimes& t, const std::function<std::string()>
   // Processor time since the last sample is at least that of this turn.
   const std::chrono::nanoseconds cpu = thread_cpu() - cpu_;
   const char* cause = cpu < whole / 2 ? "no processor was given to this process" : parts[worst].first;
-  log_(fmt::format("slow turn ms={:.1f} cause=\"{}\" longest_part=\"{}\" part_ms={:.1f} cpu_ms={:.1f} {} suppressed={}", ms(whole),
-                   cause, parts[worst].first, ms(parts[worst].second), ms(cpu), work(), std::exchange(suppressed_, 0)));
+  log_(fmt::format(
+      "slow turn ms={:.1f} cause=\"{}\" longest_part=\"{}\" part_ms={:.1f} cpu_ms={:.1f} {} suppressed={}",
+      ms(whole), cause, parts[worst].first, ms(parts[worst].second), ms(cpu), work(),
+      std::exchange(suppressed_, 0)));
   return seconds;
 }
 

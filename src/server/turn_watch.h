@@ -11,10 +11,10 @@ namespace decree::server {
 // One turn: moments at its joints.
 struct TurnTimes {
   using Time = std::chrono::steady_clock::time_point;
-  Time woke;       // sockets, timers, completions
-  Time read;       // consensus and applying
-  Time applied;    // long answers in slices
-  Time answered;   // writing to sockets
+  Time woke;      // sockets, timers, completions
+  Time read;      // consensus and applying
+  Time applied;   // long answers in slices
+  Time answered;  // writing to sockets
   Time flushed;
 };
 

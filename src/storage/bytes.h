@@ -12,14 +12,16 @@ namespace decree::storage {
 
 template <class Number>
 inline void store_le(char* to, Number value) {
-  for (size_t i = 0; i < sizeof(Number); ++i) to[i] = static_cast<char>(static_cast<uint8_t>(value >> (8 * i)));
+  for (size_t i = 0; i < sizeof(Number); ++i)
+    to[i] = static_cast<char>(static_cast<uint8_t>(value >> (8 * i)));
 }
 
 template <class Number>
 inline Number load_le(const char* from) {
   Number value = 0;
   for (size_t i = 0; i < sizeof(Number); ++i)
-    value = static_cast<Number>(value | static_cast<Number>(static_cast<Number>(static_cast<uint8_t>(from[i])) << (8 * i)));
+    value = static_cast<Number>(
+        value | static_cast<Number>(static_cast<Number>(static_cast<uint8_t>(from[i])) << (8 * i)));
   return value;
 }
 

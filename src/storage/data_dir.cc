@@ -18,7 +18,8 @@ constexpr const char* kSnapshots = "snapshots";
 enum class Content : uint8_t { fresh, ours };  // fresh: empty, or a creation that a crash cut off
 
 bool is_ours(const std::string& name) {
-  return name == kLock || name == kSuperblockTemporary || name == kWal || name == kSnapshots || name == "lost+found";
+  return name == kLock || name == kSuperblockTemporary || name == kWal || name == kSnapshots ||
+         name == "lost+found";
 }
 
 Result<bool> has_files(FileSystem& files, const std::string& directory, std::string_view suffix) {
@@ -28,7 +29,8 @@ Result<bool> has_files(FileSystem& files, const std::string& directory, std::str
   auto names = files.list(directory);
   if (!names) return names.error();
   return std::any_of(names->begin(), names->end(), [&](const std::string& name) {
-    return name.size() >= suffix.size() && std::string_view(name).substr(name.size() - suffix.size()) == suffix;
+    return name.size() >= suffix.size() &&
+           std::string_view(name).substr(name.size() - suffix.size()) == suffix;
   });
 }
 
@@ -38,8 +40,8 @@ Result<Content> classify(FileSystem& files, const std::string& path) {
   if (std::find(names->begin(), names->end(), kSuperblock) != names->end()) return Content::ours;
   for (const std::string& name : *names) {
     if (is_ours(name)) continue;
-    return Error{ErrorCode::invalid, path + " is not a Decree data directory and not empty (it holds \"" + name +
-                                         "\"); choose another directory"};
+    return Error{ErrorCode::invalid, path + " is not a Decree data directory and not empty (it holds \"" +
+                                         name + "\"); choose another directory"};
   }
   // The superblock is there before the first segment or snapshot is.
   auto segments = has_files(files, join_path(path, kWal), ".wal");
@@ -47,9 +49,11 @@ Result<Content> classify(FileSystem& files, const std::string& path) {
   auto snapshots = has_files(files, join_path(path, kSnapshots), ".snap");
   if (!snapshots) return snapshots.error();
   if (*segments || *snapshots) {
-    return Error{ErrorCode::corrupt, join_path(path, kSuperblock) + " is missing although there is a log: this member's promises are "
-                                     "lost and it must not vote; put the file back, or replace this member: remove it "
-                                     "from the cluster and add it again with an empty directory"};
+    return Error{ErrorCode::corrupt,
+                 join_path(path, kSuperblock) +
+                     " is missing although there is a log: this member's promises are "
+                     "lost and it must not vote; put the file back, or replace this member: remove it "
+                     "from the cluster and add it again with an empty directory"};
   }
   return Content::fresh;
 }
@@ -67,8 +71,20 @@ Result<void> make_directories(FileSystem& files, const std::string& path) {
   return files.sync_directory(parent);
 }
 
-// May run again after a crash anywhere in it: the superblock, which comes last, is what makes the directory ours.
+// Directories on the way may have been made by a start that was killed before it synced their entries. Those
+// of others cannot always be opened and were there before.
+Result<void> sync_ancestors(FileSystem& files, const std::string& path) {
+  for (std::string at = path; parent_path(at) != at; at = parent_path(at)) {
+    auto r = files.sync_directory(parent_path(at));
+    if (!r && r.error().code != ErrorCode::permission) return r;
+  }
+  return {};
+}
+
+// May run again after a crash anywhere in it: the superblock, which comes last, is what makes the directory
+// ours.
 Result<void> create_content(FileSystem& files, const std::string& path, const Identity& identity) {
+  if (auto r = sync_ancestors(files, path); !r) return r;
   for (const char* name : {kWal, kSnapshots}) {
     if (auto r = files.make_directory(join_path(path, name)); !r) return r;
   }
@@ -80,18 +96,23 @@ Result<void> create_content(FileSystem& files, const std::string& path, const Id
 
 std::string describe(const Identity& identity) {
   char text[128];
-  std::snprintf(text, sizeof(text), "member %llx (node %u) of cluster %llx", static_cast<unsigned long long>(identity.member_id),
-                identity.node.value, static_cast<unsigned long long>(identity.cluster.value));
+  std::snprintf(text, sizeof(text), "member %llx (node %u) of cluster %llx",
+                static_cast<unsigned long long>(identity.member_id), identity.node.value,
+                static_cast<unsigned long long>(identity.cluster.value));
   return text;
 }
 
-Result<void> check_identity(const std::string& path, const Identity& found, const std::optional<Identity>& expected) {
+Result<void> check_identity(const std::string& path, const Identity& found,
+                            const std::optional<Identity>& expected) {
   if (!expected) return {};
-  if (found.cluster == expected->cluster && found.node == expected->node && found.member_id == expected->member_id) return {};
+  if (found.cluster == expected->cluster && found.node == expected->node &&
+      found.member_id == expected->member_id)
+    return {};
   const char* whose = found.cluster == expected->cluster ? "another member" : "another cluster";
-  return Error{ErrorCode::identity, path + " belongs to " + whose + ": it holds the data of " + describe(found) +
-                                        ", but this is " + describe(*expected) +
-                                        "; start with the right data directory or the right name, token and initial cluster"};
+  return Error{ErrorCode::identity,
+               path + " belongs to " + whose + ": it holds the data of " + describe(found) +
+                   ", but this is " + describe(*expected) +
+                   "; start with the right data directory or the right name, token and initial cluster"};
 }
 
 Error not_a_directory(const std::string& path) {
@@ -125,7 +146,9 @@ Result<void> DataDir::Impl::prepare_directory(const OpenOptions& options) {
   auto kind = files->kind(path);
   if (!kind) return kind.error();
   if (*kind == PathKind::file || *kind == PathKind::other) return not_a_directory(path);
-  const Error missing{ErrorCode::not_found, path + " holds no data yet; name the initial cluster to create this member, or give the right data directory"};
+  const Error missing{ErrorCode::not_found, path +
+                                                " holds no data yet; name the initial cluster to create this "
+                                                "member, or give the right data directory"};
   if (*kind == PathKind::absent) {
     if (!options.create) return missing;
     if (auto r = make_directories(*files, path); !r) return r;
@@ -142,7 +165,8 @@ Result<void> DataDir::Impl::prepare_directory(const OpenOptions& options) {
     if (auto r = create_content(*files, path, *options.create); !r) return r;
     created = true;
   }
-  if (files->is_open_to_others(path)) notes.push_back(path + " can be read by other users; chmod 700 closes it");
+  if (files->is_open_to_others(path))
+    notes.push_back(path + " can be read by other users; chmod 700 closes it");
   return {};
 }
 
@@ -152,10 +176,13 @@ Result<void> DataDir::Impl::sync_entries() {
     auto kind = files->kind(join_path(path, name));
     if (!kind) return kind.error();
     if (*kind == PathKind::directory) continue;
-    return Error{ErrorCode::corrupt, join_path(path, name) + " is missing; put it back, or replace this member: remove it from the "
-                                     "cluster and add it again with an empty directory"};
+    return Error{ErrorCode::corrupt,
+                 join_path(path, name) +
+                     " is missing; put it back, or replace this member: remove it from the "
+                     "cluster and add it again with an empty directory"};
   }
-  if (auto r = files->sync_directory(parent_path(path)); !r && r.error().code != ErrorCode::permission) return r;
+  if (auto r = files->sync_directory(parent_path(path)); !r && r.error().code != ErrorCode::permission)
+    return r;
   if (auto r = files->sync_directory(path); !r) return r;
   return files->sync_directory(join_path(path, kWal));
 }
@@ -164,18 +191,21 @@ Result<void> DataDir::Impl::check_epoch(const RecoveredLog& log) const {
   const uint32_t logged = log.carried.has_epoch ? log.carried.epoch.membership.epoch : 0;
   const uint32_t named = superblock->state().epoch;
   if (named <= logged) return {};
-  return Error{ErrorCode::corrupt, join_path(path, kWal) + " does not hold the record that opened epoch " + std::to_string(named) +
-                                       ", although the superblock names it; replace this member: remove it from the "
-                                       "cluster and add it again with an empty directory"};
+  return Error{ErrorCode::corrupt,
+               join_path(path, kWal) + " does not hold the record that opened epoch " +
+                   std::to_string(named) +
+                   ", although the superblock names it; replace this member: remove it from the "
+                   "cluster and add it again with an empty directory"};
 }
 
 // A snapshot that was durable before the log could say so.
 Result<void> DataDir::Impl::adopt_snapshot(const SnapshotMeta& meta, RecoveredLog* log) const {
   SnapshotRecord& recorded = log->carried.snapshot;
   if (meta.index == recorded.index && meta.chain != recorded.chain) {
-    return Error{ErrorCode::corrupt, join_path(path, kSnapshots) + ": the snapshot at slot " + std::to_string(meta.index.value) +
-                                         " does not belong to the log beside it; the directory was put together from "
-                                         "two copies, restore one whole copy"};
+    return Error{ErrorCode::corrupt,
+                 join_path(path, kSnapshots) + ": the snapshot at slot " + std::to_string(meta.index.value) +
+                     " does not belong to the log beside it; the directory was put together from "
+                     "two copies, restore one whole copy"};
   }
   if (meta.index > recorded.index) recorded = SnapshotRecord{meta.index, meta.chain};
   const bool newer = !log->carried.has_epoch || log->carried.epoch.membership.epoch < meta.membership.epoch;
@@ -222,7 +252,8 @@ Result<void> DataDir::Impl::open(const OpenOptions& options) {
   snapshots = std::make_unique<SnapshotStore>(*files, join_path(path, kSnapshots), identity.cluster);
   if (auto r = snapshots->open(&notes); !r) return r;
   const std::optional<SnapshotInfo> snapshot = snapshots->newest();
-  auto log = recover_log(*files, join_path(path, kWal), superblock->state(), snapshot ? snapshot->meta.index : Slot(0));
+  auto log = recover_log(*files, join_path(path, kWal), superblock->state(),
+                         snapshot ? snapshot->meta.index : Slot(0));
   if (!log) return log.error();
   if (snapshot) {
     if (auto r = adopt_snapshot(snapshot->meta, &*log); !r) return r;
@@ -240,7 +271,8 @@ Result<void> DataDir::Impl::open(const OpenOptions& options) {
 DataDir::DataDir() : impl_(std::make_unique<Impl>()) {}
 DataDir::~DataDir() = default;
 
-Result<std::unique_ptr<DataDir>> DataDir::open(FileSystem& files, const std::string& path, const OpenOptions& options) {
+Result<std::unique_ptr<DataDir>> DataDir::open(FileSystem& files, const std::string& path,
+                                               const OpenOptions& options) {
   std::unique_ptr<DataDir> dir(new DataDir());
   dir->impl_->files = &files;
   dir->impl_->path = path;

@@ -21,22 +21,24 @@
 namespace decree::storage {
 
 struct OpenOptions {
-  // Existing data: cluster, node and member_id must be these (the incarnation is the disk's own). Empty: take what is there.
+  // Existing data: cluster, node and member_id must be these (the incarnation is the disk's own). Empty: take
+  // what is there.
   std::optional<Identity> expected;
-  // A directory that is absent, empty or half-made becomes this member's. Empty: refuse with ErrorCode::not_found.
-  // The incarnation must be random and new for every creation; the caller draws it.
+  // A directory that is absent, empty or half-made becomes this member's. Empty: refuse with
+  // ErrorCode::not_found. The incarnation must be random and new for every creation; the caller draws it.
   std::optional<Identity> create;
   WalOptions wal;
 };
 
 class DataDir {
  public:
-  // Errors (each with one sentence that says what to do): locked (another process), identity (another cluster or
-  // member), format (written by a newer release), permission, not_found, no_space, corrupt (damage that a crash
-  // cannot explain: file, offset, remedy), invalid (not a directory, or somebody else's files), io.
-  // When it returns ok: the boot counter is raised and durable, the unproven tail of the log is rewritten and synced.
-  // `files` must outlive the result.
-  static Result<std::unique_ptr<DataDir>> open(FileSystem& files, const std::string& path, const OpenOptions& options);
+  // Errors (each with one sentence that says what to do): locked (another process), identity (another cluster
+  // or member), format (written by a newer release), permission, not_found, no_space, corrupt (damage that a
+  // crash cannot explain: file, offset, remedy), invalid (not a directory, or somebody else's files), io.
+  // When it returns ok: the boot counter is raised and durable, the unproven tail of the log is rewritten and
+  // synced. `files` must outlive the result.
+  static Result<std::unique_ptr<DataDir>> open(FileSystem& files, const std::string& path,
+                                               const OpenOptions& options);
 
   // Whose directory this is, without locking or changing it; empty when absent, empty or half-made.
   static Result<std::optional<Identity>> peek(FileSystem& files, const std::string& path);
@@ -49,7 +51,8 @@ class DataDir {
   uint64_t boot() const;
   Wal& wal();
   SnapshotStore& snapshots();
-  // Sentences for the operator's log: repaired superblock copies, a discarded torn tail, damaged old snapshots.
+  // Sentences for the operator's log: repaired superblock copies, a discarded torn tail, damaged old
+  // snapshots.
   const std::vector<std::string>& notes() const;
   bool created() const;  // by this open
 

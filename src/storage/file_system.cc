@@ -24,7 +24,8 @@ Result<std::string> read_whole(FileSystem& files, const std::string& path, uint6
   if (!size) return size.error();
   if (*size > bytes_max) {
     return Error{ErrorCode::too_large, path + " has " + std::to_string(*size) + " bytes, more than the " +
-                                           std::to_string(bytes_max) + " that are possible; it is not what its name says"};
+                                           std::to_string(bytes_max) +
+                                           " that are possible; it is not what its name says"};
   }
   std::string out(*size, '\0');
   auto got = (*file)->read(0, out);

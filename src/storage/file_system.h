@@ -23,7 +23,8 @@ class File {
   virtual Result<size_t> read(uint64_t offset, std::span<char> out) const = 0;
   // All or an error; after an error any part of the range may have been written.
   virtual Result<void> write(uint64_t offset, std::string_view bytes) = 0;
-  // Content and size are durable AFTER this returned ok. After an error nothing is known and nothing may be retried.
+  // Content and size are durable AFTER this returned ok. After an error nothing is known and nothing may be
+  // retried.
   virtual Result<void> sync() = 0;
   // Writes zeros over [offset, offset + bytes), extending the file, so that later writes there need no new
   // blocks and cannot run out of space once this was synced.

@@ -19,7 +19,8 @@ struct Page {
   std::array<char, kPageBytes> bytes{};
 };
 
-// Bytes of a file in pages that forks and the durable image share until one of them writes. A null page is zeros.
+// Bytes of a file in pages that forks and the durable image share until one of them writes. A null page is
+// zeros.
 class Content {
  public:
   uint64_t size() const { return size_; }
@@ -80,7 +81,8 @@ class Content {
       pages_.resize(other.pages_.size());
       size_ = other.size_;
     }
-    const uint64_t end = std::min<uint64_t>((offset + bytes + kPageBytes - 1) / kPageBytes, other.pages_.size());
+    const uint64_t end =
+        std::min<uint64_t>((offset + bytes + kPageBytes - 1) / kPageBytes, other.pages_.size());
     for (uint64_t p = offset / kPageBytes; p < end; ++p) pages_[p] = other.pages_[p];
   }
 
@@ -208,7 +210,9 @@ struct MemoryFileSystem::State {
 
   void settle(Inode* inode, Random* random, CrashMode mode) const {
     for (const FileOp& op : inode->unsynced) {
-      const uint64_t fate = mode == CrashMode::drop_all ? 0 : mode == CrashMode::keep_all ? 1 : random->next() % 3;
+      const uint64_t fate = mode == CrashMode::drop_all   ? 0
+                            : mode == CrashMode::keep_all ? 1
+                                                          : random->next() % 3;
       if (fate == 0) continue;
       if (fate == 1 || op.kind == FileOp::truncate) {
         apply(op, &inode->durable);
@@ -217,7 +221,8 @@ struct MemoryFileSystem::State {
       for (uint64_t at = op.offset; at < op.offset + op.bytes;) {
         const uint64_t end = std::min(op.offset + op.bytes, (at / kSectorBytes + 1) * kSectorBytes);
         if (random->coin()) {
-          inode->durable.write(at, op.kind == FileOp::write ? op.data.data() + (at - op.offset) : nullptr, end - at);
+          inode->durable.write(at, op.kind == FileOp::write ? op.data.data() + (at - op.offset) : nullptr,
+                               end - at);
         }
         at = end;
       }
@@ -230,8 +235,12 @@ struct MemoryFileSystem::State {
 
 class MemoryFile final : public File {
  public:
-  MemoryFile(std::shared_ptr<MemoryFileSystem::State> state, std::shared_ptr<Inode> inode, std::string path, bool writable)
-      : state_(std::move(state)), inode_(std::move(inode)), path_(std::move(path)), generation_(state_->generation),
+  MemoryFile(std::shared_ptr<MemoryFileSystem::State> state, std::shared_ptr<Inode> inode, std::string path,
+             bool writable)
+      : state_(std::move(state)),
+        inode_(std::move(inode)),
+        path_(std::move(path)),
+        generation_(state_->generation),
         writable_(writable) {}
 
   Result<size_t> read(uint64_t offset, std::span<char> out) const override {
@@ -340,7 +349,9 @@ class MemoryLock final : public FileLock {
 
 MemoryFileSystem::MemoryFileSystem() : state_(std::make_shared<State>()) {}
 MemoryFileSystem::~MemoryFileSystem() = default;
-MemoryFileSystem::MemoryFileSystem(const MemoryFileSystem& other) : state_(std::make_shared<State>()) { *this = other; }
+MemoryFileSystem::MemoryFileSystem(const MemoryFileSystem& other) : state_(std::make_shared<State>()) {
+  *this = other;
+}
 
 MemoryFileSystem& MemoryFileSystem::operator=(const MemoryFileSystem& other) {
   if (this == &other) return *this;
@@ -380,7 +391,8 @@ Result<std::unique_ptr<File>> MemoryFileSystem::open(const std::string& path, Op
       return Error{ErrorCode::not_found, "create " + path + ": no such directory"};
     const Fate fate = s.begin();
     if (fate == Fate::dead) return crashed();
-    if (s.used() >= s.capacity) return Error{ErrorCode::no_space, "create " + path + ": the simulated disk is full"};
+    if (s.used() >= s.capacity)
+      return Error{ErrorCode::no_space, "create " + path + ": the simulated disk is full"};
     EntryOp op;
     op.kind = EntryOp::create;
     op.path = path;
@@ -390,9 +402,11 @@ Result<std::unique_ptr<File>> MemoryFileSystem::open(const std::string& path, Op
     if (fate == Fate::strike) return crashed();
     return std::unique_ptr<File>(std::make_unique<MemoryFile>(state_, std::move(inode), path, true));
   }
-  if (s.visible_directories.contains(path)) return Error{ErrorCode::invalid, "open " + path + ": it is a directory"};
+  if (s.visible_directories.contains(path))
+    return Error{ErrorCode::invalid, "open " + path + ": it is a directory"};
   if (it == s.visible.end()) return Error{ErrorCode::not_found, "open " + path + ": no such file"};
-  return std::unique_ptr<File>(std::make_unique<MemoryFile>(state_, it->second, path, mode != OpenMode::read_only));
+  return std::unique_ptr<File>(
+      std::make_unique<MemoryFile>(state_, it->second, path, mode != OpenMode::read_only));
 }
 
 Result<void> MemoryFileSystem::rename(const std::string& from, const std::string& to) {
@@ -414,7 +428,8 @@ Result<void> MemoryFileSystem::rename(const std::string& from, const std::string
 
 Result<void> MemoryFileSystem::unlink(const std::string& path) {
   const std::lock_guard lock(state_->mutex);
-  if (!state_->visible.contains(path)) return Error{ErrorCode::not_found, "remove " + path + ": no such file"};
+  if (!state_->visible.contains(path))
+    return Error{ErrorCode::not_found, "remove " + path + ": no such file"};
   const Fate fate = state_->begin();
   if (fate == Fate::dead) return crashed();
   EntryOp op;
@@ -427,12 +442,14 @@ Result<void> MemoryFileSystem::unlink(const std::string& path) {
 
 Result<std::vector<std::string>> MemoryFileSystem::list(const std::string& directory) const {
   const std::lock_guard lock(state_->mutex);
-  if (state_->is_denied(directory)) return Error{ErrorCode::permission, "list " + directory + ": permission denied"};
+  if (state_->is_denied(directory))
+    return Error{ErrorCode::permission, "list " + directory + ": permission denied"};
   if (!state_->visible_directories.contains(directory))
     return Error{ErrorCode::not_found, "list " + directory + ": no such directory"};
   std::vector<std::string> names;
   const auto add = [&](const std::string& path) {
-    if (path != directory && parent_path(path) == directory) names.push_back(path.substr(path.rfind('/') + 1));
+    if (path != directory && parent_path(path) == directory)
+      names.push_back(path.substr(path.rfind('/') + 1));
   };
   for (const auto& [path, inode] : state_->visible) add(path);
   for (const std::string& path : state_->visible_directories) {
@@ -444,9 +461,11 @@ Result<std::vector<std::string>> MemoryFileSystem::list(const std::string& direc
 
 Result<void> MemoryFileSystem::make_directory(const std::string& path) {
   const std::lock_guard lock(state_->mutex);
-  if (state_->is_denied(path)) return Error{ErrorCode::permission, "make directory " + path + ": permission denied"};
+  if (state_->is_denied(path))
+    return Error{ErrorCode::permission, "make directory " + path + ": permission denied"};
   if (state_->visible.contains(path)) {
-    return Error{ErrorCode::invalid, path + " exists and is not a directory; remove it or choose another directory"};
+    return Error{ErrorCode::invalid,
+                 path + " exists and is not a directory; remove it or choose another directory"};
   }
   if (state_->visible_directories.contains(path)) return {};
   if (!state_->visible_directories.contains(parent_path(path)))
@@ -492,7 +511,9 @@ Result<std::unique_ptr<FileLock>> MemoryFileSystem::lock(const std::string& path
   if (!s.visible_directories.contains(parent_path(path)))
     return Error{ErrorCode::not_found, "lock " + path + ": no such directory"};
   if (s.locks.contains(path)) {
-    return Error{ErrorCode::locked, path + " is held by another process; stop it first, or give this one a directory of its own"};
+    return Error{
+        ErrorCode::locked,
+        path + " is held by another process; stop it first, or give this one a directory of its own"};
   }
   if (!s.visible.contains(path)) {
     const Fate fate = s.begin();
@@ -518,6 +539,12 @@ bool MemoryFileSystem::is_open_to_others(const std::string&) const { return fals
 void MemoryFileSystem::crash(uint64_t seed, CrashMode mode) {
   const std::lock_guard lock(state_->mutex);
   State& s = *state_;
+  s.locks.clear();
+  ++s.generation;
+  s.fail_in = 0;
+  s.failed = false;
+  s.fail_sync = false;
+  if (mode == CrashMode::process_only) return;
   Random random{seed};
   for (const EntryOp& op : s.unsynced) {
     const bool keep = mode == CrashMode::keep_all || (mode == CrashMode::random && random.coin());
@@ -537,11 +564,6 @@ void MemoryFileSystem::crash(uint64_t seed, CrashMode mode) {
   }
   s.visible = s.durable;
   s.visible_directories = s.durable_directories;
-  s.locks.clear();
-  ++s.generation;
-  s.fail_in = 0;
-  s.failed = false;
-  s.fail_sync = false;
 }
 
 void MemoryFileSystem::fail_after(uint64_t n) {

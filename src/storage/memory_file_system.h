@@ -1,5 +1,5 @@
-// A disk in memory for tests, the laboratory and fuzzing: keeps what was synced apart from what was not, and can lose,
-// keep or tear the latter. Deterministic: the same calls and seeds give the same disk.
+// A disk in memory for tests, the laboratory and fuzzing: keeps what was synced apart from what was not, and
+// can lose, keep or tear the latter. Deterministic: the same calls and seeds give the same disk.
 #pragma once
 
 #include <cstdint>
@@ -13,17 +13,19 @@
 namespace decree::storage {
 
 enum class CrashMode : uint8_t {
-  random,    // each unsynced write is dropped, kept or torn by 512-byte sectors; each unsynced entry dropped or kept
-  drop_all,  // exactly what was synced
-  keep_all,  // the process died, the machine did not
+  random,  // each unsynced write is dropped, kept or torn by 512-byte sectors; each unsynced entry dropped or
+           // kept
+  drop_all,      // exactly what was synced
+  keep_all,      // everything reached the disk in time
+  process_only,  // kill -9: what was not synced is still seen, and still lost by a later power failure
 };
 
 class MemoryFileSystem final : public FileSystem {
  public:
   MemoryFileSystem();
   ~MemoryFileSystem() override;
-  // A copy is a fork of the disk: same content, same unsynced writes, independent from then on. Open files and locks
-  // stay with the original.
+  // A copy is a fork of the disk: same content, same unsynced writes, independent from then on. Open files
+  // and locks stay with the original.
   MemoryFileSystem(const MemoryFileSystem& other);
   MemoryFileSystem& operator=(const MemoryFileSystem& other);
 
@@ -39,16 +41,18 @@ class MemoryFileSystem final : public FileSystem {
   bool is_open_to_others(const std::string& path) const override;
 
   // ---- faults ----
-  // Power failure: decides the fate of everything unsynced, closes all files (their handles answer errors from now on),
-  // frees all locks, disarms fail_after.
+  // Power failure (or kill -9): decides the fate of everything unsynced, closes all files (their handles
+  // answer errors from now on), frees all locks, disarms fail_after.
   void crash(uint64_t seed, CrashMode mode = CrashMode::random);
-  // The n-th mutating call from now (1 = the next) is begun but answers an io error, and so does every later one until
-  // crash(): the owner dies in the middle of it. 0 disarms.
+  // The n-th mutating call from now (1 = the next) is begun but answers an io error, and so does every later
+  // one until crash(): the owner dies in the middle of it. 0 disarms.
   void fail_after(uint64_t n);
   bool failed() const;  // an armed failure has struck
-  // The next sync of a file answers an io error and loses what it should have made durable, although reads still show it.
+  // The next sync of a file answers an io error and loses what it should have made durable, although reads
+  // still show it.
   void fail_next_sync();
-  // Mutating calls so far (write, zero_fill, truncate, sync, create, rename, unlink, make_directory, sync_directory).
+  // Mutating calls so far (write, zero_fill, truncate, sync, create, rename, unlink, make_directory,
+  // sync_directory).
   uint64_t operations() const;
   // Sum of all file sizes beyond this answers no_space. Default: no limit.
   void set_capacity(uint64_t bytes);
@@ -62,7 +66,7 @@ class MemoryFileSystem final : public FileSystem {
   void put_file(const std::string& path, std::string_view content);  // makes or replaces
   bool remove_file(const std::string& path);
   bool resize_file(const std::string& path, uint64_t bytes);
-  std::string content(const std::string& path) const;  // empty when absent
+  std::string content(const std::string& path) const;                        // empty when absent
   std::vector<std::string> files_below(const std::string& directory) const;  // full paths, sorted
 
  private:

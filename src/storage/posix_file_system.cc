@@ -1,14 +1,14 @@
 #include "storage/posix_file_system.h"
 
-#include <algorithm>
-#include <cerrno>
-#include <cstring>
 #include <dirent.h>
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
 
 namespace decree::storage {
 
@@ -25,8 +25,9 @@ Error os_error(const char* call, const std::string& path, int code) {
     case EACCES:
     case EPERM:
     case EROFS:
-      return Error{ErrorCode::permission,
-                   what + "; give the user this process runs as read and write access, or choose another directory"};
+      return Error{
+          ErrorCode::permission,
+          what + "; give the user this process runs as read and write access, or choose another directory"};
     case ENOTDIR:
     case ELOOP:
       return Error{ErrorCode::invalid, what + "; symbolic links and plain files are not accepted there"};
@@ -56,7 +57,8 @@ class PosixFile final : public File {
   Result<size_t> read(uint64_t offset, std::span<char> out) const override {
     size_t done = 0;
     while (done < out.size()) {
-      const ssize_t n = ::pread(fd_.get(), out.data() + done, out.size() - done, static_cast<off_t>(offset + done));
+      const ssize_t n =
+          ::pread(fd_.get(), out.data() + done, out.size() - done, static_cast<off_t>(offset + done));
       if (n < 0) {
         if (errno == EINTR) continue;
         return os_error("read", path_, errno);
@@ -176,7 +178,8 @@ class PosixFileSystem final : public FileSystem {
       auto k = kind(path);
       if (!k) return k.error();
       if (*k == PathKind::directory) return {};
-      return Error{ErrorCode::invalid, path + " exists and is not a directory; remove it or choose another directory"};
+      return Error{ErrorCode::invalid,
+                   path + " exists and is not a directory; remove it or choose another directory"};
     }
     return os_error("make directory", path, code);
   }
@@ -209,7 +212,8 @@ class PosixFileSystem final : public FileSystem {
       const ssize_t n = ::pread(fd, pid, sizeof(pid) - 1, 0);
       std::string who(pid, n > 0 ? static_cast<size_t>(n) : 0);
       while (!who.empty() && who.back() == '\n') who.pop_back();
-      return Error{ErrorCode::locked, path + " is held by " + (who.empty() ? "another process" : "process " + who) +
+      return Error{ErrorCode::locked, path + " is held by " +
+                                          (who.empty() ? "another process" : "process " + who) +
                                           "; stop it first, or give this one a directory of its own"};
     }
     // Only a hint for the message above; the lock is the kernel's.

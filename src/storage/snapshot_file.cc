@@ -12,7 +12,9 @@ namespace {
 
 using namespace snapshot_format;
 
-uint64_t chunk_seed(Slot index, uint64_t number) { return kSeed ^ (index.value * 0x9e3779b97f4a7c15ULL) ^ number; }
+uint64_t chunk_seed(Slot index, uint64_t number) {
+  return kSeed ^ (index.value * 0x9e3779b97f4a7c15ULL) ^ number;
+}
 
 std::string encode_header(const SnapshotMeta& meta) {
   const std::string membership = encode_membership(meta.membership);
@@ -82,14 +84,17 @@ struct SnapshotReader::Impl {
     const char* from = fixed->data();
     if (load_le<uint64_t>(from) != kMagic) return damage("it does not begin like a snapshot");
     const uint32_t header_bytes = load_le<uint32_t>(from + 12);
-    if (header_bytes < kFixedHeaderBytes + 8 || header_bytes > kHeaderBytesMax) return damage("its header is damaged");
+    if (header_bytes < kFixedHeaderBytes + 8 || header_bytes > kHeaderBytesMax)
+      return damage("its header is damaged");
     auto whole = take(header_bytes);
     if (!whole) return whole.error();
     from = whole->data();
-    if (load_le<uint64_t>(from + header_bytes - 8) != checksum64(std::string_view(*whole).substr(0, header_bytes - 8), kSeed))
+    if (load_le<uint64_t>(from + header_bytes - 8) !=
+        checksum64(std::string_view(*whole).substr(0, header_bytes - 8), kSeed))
       return damage("its header does not match its checksum");
     if (load_le<uint32_t>(from + 8) > kFormat) {
-      return Error{ErrorCode::format, file->path() + " was written by a newer release; start that release, or remove the file"};
+      return Error{ErrorCode::format,
+                   file->path() + " was written by a newer release; start that release, or remove the file"};
     }
     info.meta.cluster = ClusterId(load_le<uint64_t>(from + 16));
     info.meta.index = Slot(load_le<uint64_t>(from + 24));
@@ -97,7 +102,8 @@ struct SnapshotReader::Impl {
     info.meta.term = load_le<uint64_t>(from + 48);
     const std::string_view membership =
         std::string_view(*whole).substr(kFixedHeaderBytes, header_bytes - kFixedHeaderBytes - 8);
-    if (!decode_membership(membership, &info.meta.membership)) return damage("its list of members cannot be read");
+    if (!decode_membership(membership, &info.meta.membership))
+      return damage("its list of members cannot be read");
     hash.add(*whole);
     offset = header_bytes;
     return {};
@@ -117,7 +123,8 @@ struct SnapshotReader::Impl {
     offset += kChunkHeaderBytes;
     auto body = take(bytes);
     if (!body) return body.error();
-    if (checksum64(*body, chunk_seed(info.meta.index, chunks)) != sum) return damage("a chunk does not match its checksum");
+    if (checksum64(*body, chunk_seed(info.meta.index, chunks)) != sum)
+      return damage("a chunk does not match its checksum");
     hash.add(*body);
     offset += bytes;
     info.body_bytes += bytes;
@@ -164,7 +171,8 @@ Result<SnapshotInfo> verify_snapshot(FileSystem& files, const std::string& path,
   auto reader = SnapshotReader::open(files, path);
   if (!reader) return reader.error();
   if ((*reader)->meta().cluster != cluster)
-    return Error{ErrorCode::identity, path + " is a snapshot of another cluster; this snapshot cannot be used"};
+    return Error{ErrorCode::identity,
+                 path + " is a snapshot of another cluster; this snapshot cannot be used"};
   std::string chunk;
   for (;;) {
     auto more = (*reader)->next(&chunk);
@@ -235,7 +243,8 @@ SnapshotWriter::SnapshotWriter() : impl_(std::make_unique<Impl>()) {}
 SnapshotWriter::~SnapshotWriter() {
   if (impl_->finished || !impl_->file) return;
   impl_->file.reset();
-  [[maybe_unused]] const auto removed = impl_->files->unlink(impl_->temporary);  // else the next start does it
+  [[maybe_unused]] const auto removed =
+      impl_->files->unlink(impl_->temporary);  // else the next start does it
 }
 
 Result<void> SnapshotWriter::append(std::string_view bytes) {
@@ -293,11 +302,13 @@ struct SnapshotImport::Impl {
 
   Result<SnapshotInfo> verify() {
     if (held.size() != 1 || held.begin()->first != 0 || held.begin()->second != size_bytes)
-      return Error{ErrorCode::corrupt, temporary + ": the snapshot from the peer is not complete; fetch it again"};
+      return Error{ErrorCode::corrupt,
+                   temporary + ": the snapshot from the peer is not complete; fetch it again"};
     auto info = verify_snapshot(*files, temporary, cluster);
     if (!info) return info.error();
     if (info->meta.index != index || info->size_bytes != size_bytes || info->digest != digest)
-      return Error{ErrorCode::corrupt, temporary + ": the snapshot from the peer is not the one it announced; fetch it again"};
+      return Error{ErrorCode::corrupt,
+                   temporary + ": the snapshot from the peer is not the one it announced; fetch it again"};
     return info;
   }
 };
@@ -307,18 +318,21 @@ SnapshotImport::SnapshotImport() : impl_(std::make_unique<Impl>()) {}
 SnapshotImport::~SnapshotImport() {
   if (impl_->finished || !impl_->file) return;
   impl_->file.reset();
-  [[maybe_unused]] const auto removed = impl_->files->unlink(impl_->temporary);  // else the next start does it
+  [[maybe_unused]] const auto removed =
+      impl_->files->unlink(impl_->temporary);  // else the next start does it
 }
 
 Result<void> SnapshotImport::write(uint64_t offset, std::string_view bytes) {
   Impl& w = *impl_;
   if (offset > w.size_bytes || bytes.size() > w.size_bytes - offset) {
-    return Error{ErrorCode::invalid, "a piece of the snapshot lies beyond the " + std::to_string(w.size_bytes) +
+    return Error{ErrorCode::invalid, "a piece of the snapshot lies beyond the " +
+                                         std::to_string(w.size_bytes) +
                                          " bytes that the peer announced; fetch it from another peer"};
   }
   if (bytes.empty()) return {};
   if (w.held.size() > kImportPiecesMax)
-    return Error{ErrorCode::invalid, "the pieces of the snapshot come in no order; fetch it from another peer"};
+    return Error{ErrorCode::invalid,
+                 "the pieces of the snapshot come in no order; fetch it from another peer"};
   if (auto r = w.file->write(offset, bytes); !r) return r;
   w.add(offset, offset + bytes.size());
   return {};
@@ -363,12 +377,14 @@ Result<std::unique_ptr<SnapshotWriter>> SnapshotStore::begin(const SnapshotMeta&
   return writer;
 }
 
-Result<std::unique_ptr<SnapshotImport>> SnapshotStore::begin_import(Slot index, uint64_t size_bytes, Digest128 digest) {
+Result<std::unique_ptr<SnapshotImport>> SnapshotStore::begin_import(Slot index, uint64_t size_bytes,
+                                                                    Digest128 digest) {
   auto free = files_.free_bytes(directory_);
   if (!free) return free.error();
   if (size_bytes > *free) {
-    return Error{ErrorCode::no_space, "a snapshot of " + std::to_string(size_bytes) + " bytes does not fit on the disk of " +
-                                          directory_ + "; free space there"};
+    return Error{ErrorCode::no_space, "a snapshot of " + std::to_string(size_bytes) +
+                                          " bytes does not fit on the disk of " + directory_ +
+                                          "; free space there"};
   }
   auto temporary = make_temporary(index);
   if (!temporary) return temporary.error();

@@ -36,8 +36,8 @@ struct SnapshotInfo {
   Digest128 digest;         // of the file
 };
 
-// Streams the state machine's bytes out of a snapshot file, verifying each chunk before it hands it out and the
-// whole-file digest at the end. Nothing may be taken for good before next() has returned false.
+// Streams the state machine's bytes out of a snapshot file, verifying each chunk before it hands it out and
+// the whole-file digest at the end. Nothing may be taken for good before next() has returned false.
 class SnapshotReader {
  public:
   static Result<std::unique_ptr<SnapshotReader>> open(FileSystem& files, const std::string& path);
@@ -95,7 +95,8 @@ class SnapshotImport {
 // An open snapshot file to serve pieces from; stays readable when the store drops it meanwhile.
 class SnapshotPiece {
  public:
-  SnapshotPiece(SnapshotInfo info, std::unique_ptr<File> file) : info_(std::move(info)), file_(std::move(file)) {}
+  SnapshotPiece(SnapshotInfo info, std::unique_ptr<File> file)
+      : info_(std::move(info)), file_(std::move(file)) {}
   const SnapshotInfo& info() const { return info_; }
   // Up to `bytes_max` raw bytes of the file; empty at its end.
   Result<std::string> read(uint64_t offset, uint32_t bytes_max) const;
@@ -110,8 +111,8 @@ class SnapshotStore {
  public:
   SnapshotStore(FileSystem& files, std::string directory, ClusterId cluster);
 
-  // Removes leftovers of interrupted writes, verifies what is there (newest first, until one is whole). `notes` gets
-  // a sentence per damaged file.
+  // Removes leftovers of interrupted writes, verifies what is there (newest first, until one is whole).
+  // `notes` gets a sentence per damaged file.
   Result<void> open(std::vector<std::string>* notes);
 
   // Newest whole snapshot.

@@ -12,9 +12,9 @@ constexpr uint32_t kFormat = 1;
 constexpr size_t kFixedHeaderBytes = 56;
 constexpr size_t kHeaderBytesMax = 1u << 20;
 constexpr size_t kChunkHeaderBytes = 16;
-constexpr size_t kChunkBytes = 256u << 10;    // written
-constexpr size_t kChunkBytesMax = 4u << 20;   // accepted
+constexpr size_t kChunkBytes = 256u << 10;   // written
+constexpr size_t kChunkBytesMax = 4u << 20;  // accepted
 constexpr size_t kFooterBytes = 40;
-constexpr size_t kImportPiecesMax = 4096;     // separate stretches held while importing
+constexpr size_t kImportPiecesMax = 4096;  // separate stretches held while importing
 
 }  // namespace decree::storage::snapshot_format

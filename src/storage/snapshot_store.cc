@@ -50,7 +50,8 @@ Result<void> SnapshotStore::open(std::vector<std::string>* notes) {
     }
     auto info = verify_snapshot(files_, path_of(slot), cluster_);
     if (info && info->meta.index != slot)
-      info = Error{ErrorCode::corrupt, path_of(slot) + ": it is the snapshot of slot " + std::to_string(info->meta.index.value)};
+      info = Error{ErrorCode::corrupt,
+                   path_of(slot) + ": it is the snapshot of slot " + std::to_string(info->meta.index.value)};
     if (info) {
       infos_.push_back(std::move(*info));
       continue;
@@ -84,9 +85,11 @@ Result<std::unique_ptr<SnapshotPiece>> SnapshotStore::open_piece(Slot index) con
   SnapshotInfo info;
   {
     const std::lock_guard lock(mutex_);
-    const auto it = std::find_if(infos_.begin(), infos_.end(), [&](const SnapshotInfo& i) { return i.meta.index == index; });
+    const auto it = std::find_if(infos_.begin(), infos_.end(),
+                                 [&](const SnapshotInfo& i) { return i.meta.index == index; });
     if (it == infos_.end())
-      return Error{ErrorCode::not_found, "there is no snapshot at slot " + std::to_string(index.value) + "; ask for the newest"};
+      return Error{ErrorCode::not_found,
+                   "there is no snapshot at slot " + std::to_string(index.value) + "; ask for the newest"};
     info = *it;
   }
   auto file = files_.open(path_of(index), OpenMode::read_only);
@@ -100,7 +103,8 @@ Result<std::unique_ptr<File>> SnapshotStore::make_temporary(Slot index) {
     const std::lock_guard lock(mutex_);
     number = next_temporary_++;
   }
-  return files_.open(join_path(directory_, snapshot_name(index) + "." + std::to_string(number) + ".tmp"), OpenMode::create);
+  return files_.open(join_path(directory_, snapshot_name(index) + "." + std::to_string(number) + ".tmp"),
+                     OpenMode::create);
 }
 
 Result<void> SnapshotStore::install(const std::string& temporary, const SnapshotInfo& info) {

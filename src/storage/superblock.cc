@@ -15,12 +15,12 @@ constexpr size_t kChecksumAt = kSuperblockBlockBytes - 8;
 constexpr size_t kPairBytes = 2 * kSuperblockBlockBytes;
 constexpr size_t kFileBytes = kSuperblockCopies * kSuperblockBlockBytes;
 
-// Magic, format and the checksum at the end keep their places in all versions, so that an older release can tell
-// "newer" from "damaged".
+// Magic, format and the checksum at the end keep their places in all versions, so that an older release can
+// tell "newer" from "damaged".
 struct Layout {
-  static constexpr size_t magic = 0, format = 8, sequence = 16, cluster = 24, node = 32, member = 40, incarnation = 48,
-                          boot = 56, epoch = 64, promised = 72, first_segment = 88, active_segment = 96,
-                          synced_through = 104, truncated_upto = 112;
+  static constexpr size_t magic = 0, format = 8, sequence = 16, cluster = 24, node = 32, member = 40,
+                          incarnation = 48, boot = 56, epoch = 64, promised = 72, first_segment = 88,
+                          active_segment = 96, synced_through = 104, truncated_upto = 112;
 };
 
 }  // namespace
@@ -50,7 +50,8 @@ SuperblockVerdict decode_superblock(std::string_view block, SuperblockState* out
   if (block.size() < kSuperblockBlockBytes) return SuperblockVerdict::damaged;
   const char* from = block.data();
   if (load_le<uint64_t>(from + Layout::magic) != kMagic) return SuperblockVerdict::damaged;
-  if (load_le<uint64_t>(from + kChecksumAt) != checksum64({from, kChecksumAt}, kSeed)) return SuperblockVerdict::damaged;
+  if (load_le<uint64_t>(from + kChecksumAt) != checksum64({from, kChecksumAt}, kSeed))
+    return SuperblockVerdict::damaged;
   if (load_le<uint32_t>(from + Layout::format) > kSuperblockFormat) return SuperblockVerdict::newer_format;
   SuperblockState s;
   s.sequence = load_le<uint64_t>(from + Layout::sequence);
@@ -101,10 +102,13 @@ Result<std::unique_ptr<Superblock>> Superblock::open(FileSystem& files, const st
   const SuperblockState* newest = nullptr;
   for (size_t i = 0; i < kSuperblockCopies; ++i) {
     const size_t at = i * kSuperblockBlockBytes;
-    const std::string_view block = at < bytes.size() ? std::string_view(bytes).substr(at, kSuperblockBlockBytes) : "";
+    const std::string_view block =
+        at < bytes.size() ? std::string_view(bytes).substr(at, kSuperblockBlockBytes) : "";
     switch (decode_superblock(block, &copies[i])) {
       case SuperblockVerdict::newer_format:
-        return Error{ErrorCode::format, path + " was written by a newer release; start that release, or choose another directory"};
+        return Error{
+            ErrorCode::format,
+            path + " was written by a newer release; start that release, or choose another directory"};
       case SuperblockVerdict::damaged:
         damaged.push_back(path + ": copy " + std::to_string(i + 1) + " of 4 at byte " + std::to_string(at) +
                           " is damaged or half-written; a newer whole copy is used and it is written again");
@@ -116,14 +120,18 @@ Result<std::unique_ptr<Superblock>> Superblock::open(FileSystem& files, const st
     }
   }
   if (newest == nullptr) {
-    return Error{ErrorCode::corrupt, path + ": all 4 copies at bytes 0, 4096, 8192 and 12288 are damaged, so this member's promises are "
-                                            "lost and it must not vote; keep the directory for inquiry, then replace "
-                                            "this member: remove it from the cluster and add it again with an empty directory"};
+    return Error{
+        ErrorCode::corrupt,
+        path +
+            ": all 4 copies at bytes 0, 4096, 8192 and 12288 are damaged, so this member's promises are "
+            "lost and it must not vote; keep the directory for inquiry, then replace "
+            "this member: remove it from the cluster and add it again with an empty directory"};
   }
   for (size_t i = 0; i < kSuperblockCopies; ++i) {
     if (valid[i] && !(copies[i].identity == newest->identity))
-      return Error{ErrorCode::corrupt, path + ": its copies name different members (copy " + std::to_string(i + 1) +
-                                              "); the file was mixed from two disks; put the right file back"};
+      return Error{ErrorCode::corrupt, path + ": its copies name different members (copy " +
+                                           std::to_string(i + 1) +
+                                           "); the file was mixed from two disks; put the right file back"};
   }
   const auto holds = [&](size_t pair) {
     return (valid[2 * pair] && copies[2 * pair].sequence == newest->sequence) ||

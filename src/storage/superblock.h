@@ -1,8 +1,9 @@
-// The few facts that must never be read back older than they were acknowledged: identity, boot counter, epoch,
-// promise, and which log segments exist.
+// The few facts that must never be read back older than they were acknowledged: identity, boot counter,
+// epoch, promise, and which log segments exist.
 //
-// Four copies in four blocks of one file. An update goes to one pair, is synced, then to the other pair and is synced:
-// whatever crash or damage of up to three copies happens, the newest valid copy is at least the last acknowledged one.
+// Four copies in four blocks of one file. An update goes to one pair, is synced, then to the other pair and
+// is synced: whatever crash or damage of up to three copies happens, the newest valid copy is at least the
+// last acknowledged one.
 #pragma once
 
 #include <array>
@@ -24,10 +25,11 @@ struct SuperblockState {
   uint64_t boot = 0;
   uint32_t epoch = 0;
   Ballot promised;
-  uint64_t first_segment = 1;    // older segment files are leftovers of a truncation
-  uint64_t active_segment = 0;   // newest segment that may hold batches; its file is durable BEFORE it is named here
-  uint64_t synced_through = 0;   // last batch known synced when this was written
-  Slot truncated_upto;           // a snapshot at or above this must exist
+  uint64_t first_segment = 1;  // older segment files are leftovers of a truncation
+  uint64_t active_segment =
+      0;  // newest segment that may hold batches; its file is durable BEFORE it is named here
+  uint64_t synced_through = 0;  // last batch known synced when this was written
+  Slot truncated_upto;          // a snapshot at or above this must exist
   friend bool operator==(const SuperblockState&, const SuperblockState&) = default;
 };
 
@@ -49,7 +51,8 @@ class Superblock {
 
   SuperblockState state() const;
 
-  // Changes the state by `edit(SuperblockState&)` and makes it durable. Thread-safe. After an error the object is poisoned.
+  // Changes the state by `edit(SuperblockState&)` and makes it durable. Thread-safe. After an error the
+  // object is poisoned.
   template <class Edit>
   Result<void> update(const Edit& edit) {
     std::lock_guard lock(mutex_);

@@ -25,7 +25,8 @@ Ballot ballot_of(const Record& record) {
 
 WalOptions checked(WalOptions options) {
   const uint64_t block = options.block_bytes;
-  DECREE_CHECK(block >= 512 && block <= 65536 && (block & (block - 1)) == 0, "the log's block size must be a power of two, 512..65536");
+  DECREE_CHECK(block >= 512 && block <= 65536 && (block & (block - 1)) == 0,
+               "the log's block size must be a power of two, 512..65536");
   options.segment_bytes = std::max(round_up(options.segment_bytes, block), 2 * block);
   options.opening_segment_bytes =
       std::clamp(round_up(options.opening_segment_bytes, block), 2 * block, options.segment_bytes);
@@ -35,12 +36,18 @@ WalOptions checked(WalOptions options) {
 }  // namespace
 
 Wal::Wal(FileSystem& files, std::string directory, Superblock& superblock, const WalOptions& options)
-    : files_(files), directory_(std::move(directory)), superblock_(superblock), options_(checked(options)),
-      salt_(wal_salt(superblock.state().identity)), facts_(superblock.state()) {}
+    : files_(files),
+      directory_(std::move(directory)),
+      superblock_(superblock),
+      options_(checked(options)),
+      salt_(wal_salt(superblock.state().identity)),
+      facts_(superblock.state()) {}
 
 Wal::~Wal() = default;
 
-std::string Wal::segment_path(uint64_t sequence) const { return join_path(directory_, segment_name(sequence)); }
+std::string Wal::segment_path(uint64_t sequence) const {
+  return join_path(directory_, segment_name(sequence));
+}
 
 Error Wal::poison(const Error& error) {
   const std::lock_guard lock(mutex_);
@@ -72,8 +79,8 @@ Result<void> Wal::start(const RecoveredLog& recovered) {
   for (const RecoveredSegment& found : recovered.segments) {
     auto file = files_.open(segment_path(found.sequence), OpenMode::read_write);
     if (!file) return file.error();
-    segments_[found.sequence] =
-        Segment{found.sequence, found.capacity_bytes, found.end_offset, found.last_slot, std::shared_ptr<File>(std::move(*file))};
+    segments_[found.sequence] = Segment{found.sequence, found.capacity_bytes, found.end_offset,
+                                        found.last_slot, std::shared_ptr<File>(std::move(*file))};
   }
   for (const IndexRun& run : recovered.runs) index_.put(run);
   next_batch_ = recovered.proven_batch + 1;
@@ -94,7 +101,8 @@ Result<void> Wal::start(const RecoveredLog& recovered) {
   // Evidence for the batch just synced, and what the log taught about epoch and promise.
   const uint32_t epoch = carried_.has_epoch ? carried_.epoch.membership.epoch : 0;
   if (auto r = raise(recovered.promised, epoch); !r) return r;
-  if (auto r = superblock_.update([&](SuperblockState& s) { s.synced_through = synced_through_; }); !r) return r;
+  if (auto r = superblock_.update([&](SuperblockState& s) { s.synced_through = synced_through_; }); !r)
+    return r;
   facts_ = superblock_.state();
   last_was_marker_ = true;
 
@@ -124,10 +132,12 @@ Result<void> Wal::open_first_segment(uint64_t reserve, uint64_t padded_bytes) {
     auto size = (*file)->size();
     if (!size) return size.error();
     if (*size >= needed) {
-      return take_segment(Segment{sequence, *size, 0, Slot(0), std::shared_ptr<File>(std::move(*file))}, true);
+      return take_segment(Segment{sequence, *size, 0, Slot(0), std::shared_ptr<File>(std::move(*file))},
+                          true);
     }
   }
-  auto made = make_segment(sequence, std::max(options_.opening_segment_bytes, round_up(needed, options_.block_bytes)));
+  auto made = make_segment(sequence,
+                           std::max(options_.opening_segment_bytes, round_up(needed, options_.block_bytes)));
   if (!made && made.error().code == ErrorCode::no_space) {
     // A nearly full disk: just enough to start, so that reads can be served; the first write finds out.
     made = make_segment(sequence, round_up(needed, options_.block_bytes));
@@ -204,7 +214,8 @@ Result<void> Wal::take_segment(Segment segment, bool new_boot) {
     auto last = std::prev(segments_.end());
     // Taken into use but never written to, because the next batch was too large for it.
     if (last->first != chain_segment_ && last->second.end_offset <= options_.block_bytes) {
-      [[maybe_unused]] const auto removed = files_.unlink(segment_path(last->first));  // else the next start does it
+      [[maybe_unused]] const auto removed =
+          files_.unlink(segment_path(last->first));  // else the next start does it
       segments_.erase(last);
     }
   }
@@ -220,7 +231,8 @@ Result<void> Wal::ensure_room(uint64_t padded_bytes) {
     if (active.end_offset + padded_bytes + carried <= active.capacity_bytes) return {};
   }
   // The segment header, the batches, and the records that a new segment repeats.
-  const uint64_t needed = options_.block_bytes + padded_bytes + round_up(carried_bytes(), options_.block_bytes);
+  const uint64_t needed =
+      options_.block_bytes + padded_bytes + round_up(carried_bytes(), options_.block_bytes);
   const std::lock_guard prepare(prepare_mutex_);
   Segment next;
   {
@@ -238,9 +250,10 @@ Result<void> Wal::ensure_room(uint64_t padded_bytes) {
     auto made = make_segment(facts_.active_segment + 1, std::max(options_.segment_bytes, needed));
     if (!made) {
       if (made.error().code != ErrorCode::no_space) return poison(made.error());
-      return Error{ErrorCode::no_space, "there is no room for the next log segment of " +
-                                            std::to_string(std::max(options_.segment_bytes, needed)) + " bytes in " + directory_ +
-                                            "; writes stop until space is freed on that file system, reads go on"};
+      return Error{ErrorCode::no_space,
+                   "there is no room for the next log segment of " +
+                       std::to_string(std::max(options_.segment_bytes, needed)) + " bytes in " + directory_ +
+                       "; writes stop until space is freed on that file system, reads go on"};
     }
     next = std::move(*made);
     const std::lock_guard lock(mutex_);
@@ -277,8 +290,8 @@ Result<void> Wal::truncate_behind(Slot upto) {
     const std::lock_guard lock(mutex_);
     if (poisoned_) return {};
     if (segments_.empty()) return {};
-    // Whatever is not about slots is repeated at the head of the active segment; until that batch is synced, the
-    // segment before it is still needed.
+    // Whatever is not about slots is repeated at the head of the active segment; until that batch is synced,
+    // the segment before it is still needed.
     auto needed = std::prev(segments_.end());
     if (needed->second.end_offset <= options_.block_bytes && needed != segments_.begin()) --needed;
     for (const auto& [sequence, segment] : segments_) {
@@ -326,7 +339,9 @@ uint64_t Wal::carried_bytes() const {
   return bytes;
 }
 
-uint64_t Wal::overhead_bytes() const { return kBatchHeaderBytes + static_cast<uint64_t>(kEchoesMax) * kEchoBytes; }
+uint64_t Wal::overhead_bytes() const {
+  return kBatchHeaderBytes + static_cast<uint64_t>(kEchoesMax) * kEchoBytes;
+}
 
 void Wal::remember(const Record& record) {
   if (const auto* epoch = std::get_if<EpochRecord>(&record)) {
@@ -374,7 +389,8 @@ Result<void> Wal::commit_checked(std::span<const PersistedRecord> records) {
   if (any) {
     padded += round_up(bytes, options_.block_bytes);
     if (padded > kBatchBytesMax)
-      return Error{ErrorCode::too_large, "a batch of " + std::to_string(padded) + " bytes is more than the log takes at once; hand over less"};
+      return Error{ErrorCode::too_large, "a batch of " + std::to_string(padded) +
+                                             " bytes is more than the log takes at once; hand over less"};
     if (auto r = ensure_room(padded); !r) return r;
   }
 
@@ -394,7 +410,8 @@ Result<void> Wal::commit_checked(std::span<const PersistedRecord> records) {
       if (!std::holds_alternative<PromiseRecord>(record)) pending_.push_back(&records[at]);
       ++at;
     }
-    // The promise BEFORE the batch that depends on it (attack A7); one in the epoch that this batch opens, AFTER it.
+    // The promise BEFORE the batch that depends on it (attack A7); one in the epoch that this batch opens,
+    // AFTER it.
     if (opened == nullptr) promised = std::max(promised, promised_next_epoch);
     if (auto r = raise(promised, 0); !r) return r;
     if (!pending_.empty()) {
@@ -470,7 +487,8 @@ Result<void> Wal::write_batch(std::span<const PersistedRecord* const> records, B
   if (fresh_segment_) encode_carried(&header);
   for (const PersistedRecord* persisted : records) encode_one(persisted->record, &header);
   const uint64_t checksum = seal_batch(header, begin, options_.block_bytes, salt_, &buffer_);
-  DECREE_CHECK(header.offset + buffer_.size() <= capacity, "a batch larger than the room that was made for it");
+  DECREE_CHECK(header.offset + buffer_.size() <= capacity,
+               "a batch larger than the room that was made for it");
 
   if (auto r = file->write(header.offset, buffer_); !r) return poison(r.error());
   if (auto r = file->sync(); !r) return poison(r.error());
@@ -544,15 +562,17 @@ Result<std::vector<Entry>> Wal::read_run(const IndexRun& run, SlotRange slots, u
   DecodedRecord record;
   std::string problem = decode_record(bytes, salt_, &record);
   const SlotRange held = record.summary.slots;
-  if (problem.empty() && !(held.first <= slots.first && slots.end <= held.end)) problem = "another record lies there";
+  if (problem.empty() && !(held.first <= slots.first && slots.end <= held.end))
+    problem = "another record lies there";
   {
     // A dropped segment's file may be in use again by now; only what was read while it was live counts.
     const std::lock_guard lock(mutex_);
     if (!segments_.contains(run.segment)) return std::vector<Entry>{};
   }
   if (!problem.empty()) {
-    return Error{ErrorCode::corrupt, segment_path(run.segment) + " at byte " + std::to_string(run.offset) + ": " + problem +
-                                         "; this member's copy is damaged, replace the member before it restarts"};
+    return Error{ErrorCode::corrupt,
+                 segment_path(run.segment) + " at byte " + std::to_string(run.offset) + ": " + problem +
+                     "; this member's copy is damaged, replace the member before it restarts"};
   }
   std::vector<Entry>* all = nullptr;
   if (auto* accept = std::get_if<AcceptRecord>(&record.record)) all = &accept->entries;

@@ -4,8 +4,10 @@
 // - commit(), mark_idle() come from one thread (the log thread); one commit at a time.
 // - prepare_reserve(), truncate_behind(), read() and bytes() may come from any thread at any time.
 // - When commit() returned ok, every record of it is durable and survives any crash.
-// - ErrorCode::no_space is returned BEFORE anything was written: nothing changed, try again when there is room.
-// - Any other error of commit() or mark_idle() poisons the log for ever: the owner stops the process. The records of
+// - ErrorCode::no_space is returned BEFORE anything was written: nothing changed, try again when there is
+// room.
+// - Any other error of commit() or mark_idle() poisons the log for ever: the owner stops the process. The
+// records of
 //   that commit may or may not be found by the next start; they were never acknowledged.
 //
 // Format and recovery rules: docs/wal_format.md.
@@ -29,21 +31,22 @@
 namespace decree::storage {
 
 struct WalOptions {
-  // A segment that is filled is followed by the reserve. Any size from two blocks up; a batch that is larger gets
-  // a segment of its own.
+  // A segment that is filled is followed by the reserve. Any size from two blocks up; a batch that is larger
+  // gets a segment of its own.
   uint64_t segment_bytes = 64u << 20;
-  // Size of the segment that every start opens when no reserve is there: small, so that a start need not wait for zeros.
+  // Size of the segment that every start opens when no reserve is there: small, so that a start need not wait
+  // for zeros.
   uint64_t opening_segment_bytes = 8u << 20;
-  // Batches are padded to whole blocks, and a block with acknowledged bytes is never written again. A power of two,
-  // 512..65536. 512 only where space matters more than a torn physical sector (simulation).
+  // Batches are padded to whole blocks, and a block with acknowledged bytes is never written again. A power
+  // of two, 512..65536. 512 only where space matters more than a torn physical sector (simulation).
   uint32_t block_bytes = 4096;
 };
 
 struct WalStatistics {
-  uint64_t batches = 0;       // written in this boot
+  uint64_t batches = 0;  // written in this boot
   uint64_t records = 0;
-  uint64_t bytes_written = 0; // with headers and padding
-  uint64_t segments = 0;      // live now
+  uint64_t bytes_written = 0;         // with headers and padding
+  uint64_t segments = 0;              // live now
   uint64_t segments_made_inline = 0;  // a commit had to wait because no reserve was ready
 };
 
@@ -56,20 +59,22 @@ class Wal {
   Wal(const Wal&) = delete;
   Wal& operator=(const Wal&) = delete;
 
-  // Called once, by DataDir: adopts what recovery found, raises the boot counter, writes the unproven tail again into a
-  // new segment and syncs it, AFTER that removes what recovery found obsolete.
+  // Called once, by DataDir: adopts what recovery found, raises the boot counter, writes the unproven tail
+  // again into a new segment and syncs it, AFTER that removes what recovery found obsolete.
   Result<void> start(const RecoveredLog& recovered);
 
-  // PromiseRecords reach the superblock, synced, BEFORE the log batch; an EpochRecord's batch is synced BEFORE the
-  // superblock names the epoch. Everything else is one write and one sync. An empty span is ok and does nothing.
+  // PromiseRecords reach the superblock, synced, BEFORE the log batch; an EpochRecord's batch is synced
+  // BEFORE the superblock names the epoch. Everything else is one write and one sync. An empty span is ok and
+  // does nothing.
   Result<void> commit(std::span<const PersistedRecord> records);
 
-  // Writes a tiny batch whose only content is "everything before me was synced", so that later damage of the last
-  // batch cannot pass for a torn tail. Does nothing when the last batch is such a marker. Call when idle and at shutdown.
+  // Writes a tiny batch whose only content is "everything before me was synced", so that later damage of the
+  // last batch cannot pass for a torn tail. Does nothing when the last batch is such a marker. Call when idle
+  // and at shutdown.
   Result<void> mark_idle();
 
-  // Entries of `slots` from slots.first on, consecutive, newest record per slot, about `bytes_max` (at least one).
-  // Empty: slots.first is not in the log (any more). ErrorCode::corrupt names file and offset.
+  // Entries of `slots` from slots.first on, consecutive, newest record per slot, about `bytes_max` (at least
+  // one). Empty: slots.first is not in the log (any more). ErrorCode::corrupt names file and offset.
   Result<std::vector<Entry>> read(SlotRange slots, uint64_t bytes_max) const;
 
   // Makes the next segment ready. For a worker thread, after each commit that used it up (needs_reserve()).
@@ -129,22 +134,23 @@ class Wal {
   std::vector<IndexRun> new_runs_;               // reused; of the batch being written
   std::vector<RecordSummary> echo_;              // records of the previous batch, at most kEchoesMax
   std::vector<RecordSummary> next_echo_;
-  SuperblockState facts_;                        // superblock as of the last read; boot, epoch and promise are ours alone
+  SuperblockState facts_;  // superblock as of the last read; boot, epoch and promise are ours alone
   uint64_t next_batch_ = 1;
   uint64_t synced_through_ = 0;
-  uint64_t chain_ = 0;                           // checksum of the previous batch
-  uint64_t chain_segment_ = 0;                   // where the previous batch ends
+  uint64_t chain_ = 0;          // checksum of the previous batch
+  uint64_t chain_segment_ = 0;  // where the previous batch ends
   uint64_t chain_end_ = 0;
-  bool fresh_segment_ = true;                    // its first batch, with the carried records, is still to come
-  bool last_was_marker_ = true;                  // nothing to prove
+  bool fresh_segment_ = true;    // its first batch, with the carried records, is still to come
+  bool last_was_marker_ = true;  // nothing to prove
   CarriedState carried_;
 
-  // prepare_mutex_ BEFORE mutex_. The first is held while a segment is made or taken, the second only for look-ups.
+  // prepare_mutex_ BEFORE mutex_. The first is held while a segment is made or taken, the second only for
+  // look-ups.
   mutable std::mutex prepare_mutex_;
   mutable std::mutex mutex_;
-  std::map<uint64_t, Segment> segments_;   // live, by sequence; the last one is written to
+  std::map<uint64_t, Segment> segments_;  // live, by sequence; the last one is written to
   std::unique_ptr<Segment> reserve_;
-  std::vector<Segment> retired_;           // dropped, of the usual size: become the next reserve
+  std::vector<Segment> retired_;  // dropped, of the usual size: become the next reserve
   SlotIndex index_;
   WalStatistics statistics_;
   bool poisoned_ = false;

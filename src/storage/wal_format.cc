@@ -55,7 +55,8 @@ bool take_entries(std::string_view body, uint32_t count, std::vector<Entry>* out
     const char* from = body.data();
     const auto kind = static_cast<uint8_t>(from[0]);
     const uint32_t payload_bytes = load_le<uint32_t>(from + 4);
-    if (kind > static_cast<uint8_t>(EntryKind::stop_sign) || payload_bytes > body.size() - kEntryHeaderBytes) return false;
+    if (kind > static_cast<uint8_t>(EntryKind::stop_sign) || payload_bytes > body.size() - kEntryHeaderBytes)
+      return false;
     Entry entry;
     entry.kind = static_cast<EntryKind>(kind);
     entry.id.node = NodeId(load_le<uint32_t>(from + 8));
@@ -83,14 +84,18 @@ struct ShapeOf {
     return {};
   }
   RecordShape operator()(const EpochRecord& r) const {
-    return {{RecordType::epoch, {r.membership.base, r.membership.base}, r.initial_ballot}, 0, r.membership.epoch};
+    return {
+        {RecordType::epoch, {r.membership.base, r.membership.base}, r.initial_ballot}, 0, r.membership.epoch};
   }
   RecordShape operator()(const AcceptRecord& r) const {
     return {{RecordType::accept, {r.first, r.first + r.entries.size()}, r.ballot},
-            static_cast<uint32_t>(r.entries.size()), r.ballot.epoch};
+            static_cast<uint32_t>(r.entries.size()),
+            r.ballot.epoch};
   }
   RecordShape operator()(const LawRecord& r) const {
-    return {{RecordType::law, {r.first, r.first + r.entries.size()}, {}}, static_cast<uint32_t>(r.entries.size()), 0};
+    return {{RecordType::law, {r.first, r.first + r.entries.size()}, {}},
+            static_cast<uint32_t>(r.entries.size()),
+            0};
   }
   RecordShape operator()(const DecidedRecord& r) const {
     return {{RecordType::decided, {r.upto, r.upto}, {}}, 0, 0};
@@ -153,7 +158,8 @@ bool take_body(const RecordSummary& summary, uint32_t count, std::string_view bo
 }
 
 bool known_type(uint8_t type) {
-  return type >= static_cast<uint8_t>(RecordType::epoch) && type <= static_cast<uint8_t>(RecordType::snapshot);
+  return type >= static_cast<uint8_t>(RecordType::epoch) &&
+         type <= static_cast<uint8_t>(RecordType::snapshot);
 }
 
 }  // namespace
@@ -167,9 +173,13 @@ uint64_t wal_salt(const Identity& identity) {
   return XXH3_64bits(bytes, sizeof(bytes));
 }
 
-uint64_t checksum64(std::string_view bytes, uint64_t seed) { return XXH3_64bits_withSeed(bytes.data(), bytes.size(), seed); }
+uint64_t checksum64(std::string_view bytes, uint64_t seed) {
+  return XXH3_64bits_withSeed(bytes.data(), bytes.size(), seed);
+}
 
-uint64_t round_up(uint64_t bytes, uint64_t block_bytes) { return (bytes + block_bytes - 1) / block_bytes * block_bytes; }
+uint64_t round_up(uint64_t bytes, uint64_t block_bytes) {
+  return (bytes + block_bytes - 1) / block_bytes * block_bytes;
+}
 
 void encode_segment_header(const SegmentHeader& h, uint64_t salt, std::string* out) {
   const size_t begin = out->size();
@@ -245,7 +255,8 @@ RecordSummary encode_record(const Record& record, uint64_t salt, std::string* ou
 std::string decode_record(std::string_view bytes, uint64_t salt, DecodedRecord* out) {
   if (bytes.size() < kRecordHeaderBytes) return "a record header is cut off";
   const char* from = bytes.data();
-  if (load_le<uint64_t>(from + 56) != checksum64({from, 56}, salt)) return "a record header does not match its checksum";
+  if (load_le<uint64_t>(from + 56) != checksum64({from, 56}, salt))
+    return "a record header does not match its checksum";
   const auto type = static_cast<uint8_t>(from[0]);
   if (!known_type(type)) return "a record has the unknown type " + std::to_string(type);
   const uint32_t count = load_le<uint32_t>(from + 4);
@@ -259,7 +270,8 @@ std::string decode_record(std::string_view bytes, uint64_t salt, DecodedRecord* 
   if (summary.slots.end < summary.slots.first || summary.slots.end - summary.slots.first != count)
     return "a record's slots do not match its number of entries";
   const std::string_view body = bytes.substr(kRecordHeaderBytes, body_bytes);
-  if (load_le<uint64_t>(from + 48) != checksum64(body, salt)) return "a record's content does not match its checksum";
+  if (load_le<uint64_t>(from + 48) != checksum64(body, salt))
+    return "a record's content does not match its checksum";
   if (!take_body(summary, count, body, &out->record)) return "a record's content cannot be read";
   out->summary = summary;
   out->bytes = kRecordHeaderBytes + body_bytes;
@@ -328,7 +340,8 @@ bool decode_batch_header(std::string_view bytes, uint64_t salt, BatchHeader* out
   h.promised = load_ballot(from + 64);
   h.previous_checksum = load_le<uint64_t>(from + 80);
   h.checksum = load_le<uint64_t>(from + 88);
-  if (h.format != kWalFormat || h.bytes < kBatchHeaderBytes || h.bytes > kBatchBytesMax || h.echo_count > kEchoesMax)
+  if (h.format != kWalFormat || h.bytes < kBatchHeaderBytes || h.bytes > kBatchBytesMax ||
+      h.echo_count > kEchoesMax)
     return false;
   *out = h;
   return true;
@@ -341,7 +354,8 @@ std::string decode_batch(std::string_view bytes, const BatchHeader& header, uint
   if (header.checksum != checksum64(payload, chain_seed(salt, header.previous_checksum, header.number)))
     return "a batch's content does not match its checksum";
   uint64_t at = kBatchHeaderBytes;
-  if (bytes.size() - at < static_cast<uint64_t>(header.echo_count) * kEchoBytes) return "a batch's echoes are cut off";
+  if (bytes.size() - at < static_cast<uint64_t>(header.echo_count) * kEchoBytes)
+    return "a batch's echoes are cut off";
   for (uint32_t i = 0; i < header.echo_count; ++i, at += kEchoBytes) {
     const char* from = bytes.data() + at;
     if (!known_type(static_cast<uint8_t>(from[0]))) return "a batch's echo has an unknown type";
@@ -355,7 +369,8 @@ std::string decode_batch(std::string_view bytes, const BatchHeader& header, uint
   for (uint32_t i = 0; i < header.record_count; ++i) {
     DecodedRecord record;
     record.offset = static_cast<uint32_t>(at);
-    if (std::string problem = decode_record(bytes.substr(at), salt, &record); !problem.empty()) return problem;
+    if (std::string problem = decode_record(bytes.substr(at), salt, &record); !problem.empty())
+      return problem;
     at += record.bytes;
     if (records != nullptr) records->push_back(std::move(record));
   }

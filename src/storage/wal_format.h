@@ -4,9 +4,9 @@
 //   batch   = batch header, echo..., record..., zero padding to a whole block
 //   record  = record header, body
 //
-// All numbers little-endian. Every checksum is XXH3-64 seeded with a salt from the disk's identity, so that neither a
-// foreign file nor a client's value can pass for a header of this log. Every size is checked against the bytes that
-// are really there BEFORE anything is allocated for it.
+// All numbers little-endian. Every checksum is XXH3-64 seeded with a salt from the disk's identity, so that
+// neither a foreign file nor a client's value can pass for a header of this log. Every size is checked
+// against the bytes that are really there BEFORE anything is allocated for it.
 #pragma once
 
 #include <cstdint>
@@ -35,11 +35,11 @@ struct SegmentHeader {
   uint16_t format = kWalFormat;
   uint32_t block_bytes = 0;
   uint64_t sequence = 0;
-  uint64_t capacity_bytes = 0;     // size of the file when it was taken into use
-  uint64_t first_batch = 0;        // number of its first batch
-  uint64_t previous_segment = 0;   // 0: none
-  uint64_t previous_end = 0;       // offset behind the last batch there that counts; later bytes there are void
-  uint64_t chain = 0;              // checksum of batch first_batch - 1
+  uint64_t capacity_bytes = 0;    // size of the file when it was taken into use
+  uint64_t first_batch = 0;       // number of its first batch
+  uint64_t previous_segment = 0;  // 0: none
+  uint64_t previous_end = 0;  // offset behind the last batch there that counts; later bytes there are void
+  uint64_t chain = 0;         // checksum of batch first_batch - 1
   friend bool operator==(const SegmentHeader&, const SegmentHeader&) = default;
 };
 
@@ -64,16 +64,16 @@ struct BatchHeader {
   BatchFlags flags = BatchFlags::none;
   uint64_t segment = 0;
   uint64_t number = 0;
-  uint32_t bytes = 0;             // header, echoes and records, without padding
+  uint32_t bytes = 0;  // header, echoes and records, without padding
   uint32_t record_count = 0;
   uint32_t echo_count = 0;
-  uint64_t offset = 0;            // of this header in its segment: a misdirected write cannot pass
-  uint64_t synced_through = 0;    // last batch known synced when this one was written
+  uint64_t offset = 0;          // of this header in its segment: a misdirected write cannot pass
+  uint64_t synced_through = 0;  // last batch known synced when this one was written
   uint64_t superblock_sequence = 0;
   uint64_t boot = 0;
   Ballot promised;
-  uint64_t previous_checksum = 0; // `checksum` of batch number - 1
-  uint64_t checksum = 0;          // of everything behind the header, seeded with previous_checksum
+  uint64_t previous_checksum = 0;  // `checksum` of batch number - 1
+  uint64_t checksum = 0;           // of everything behind the header, seeded with previous_checksum
   friend bool operator==(const BatchHeader&, const BatchHeader&) = default;
 };
 
@@ -93,7 +93,8 @@ uint64_t encoded_record_bytes(const Record& record);  // 0 for a PromiseRecord: 
 // Appends the record; returns its summary. Not for PromiseRecords.
 RecordSummary encode_record(const Record& record, uint64_t salt, std::string* out);
 void encode_echo(const RecordSummary& summary, std::string* out);
-// Leaves room for a batch header at the end of `out`; seal_batch fills it in when the rest is there, and pads.
+// Leaves room for a batch header at the end of `out`; seal_batch fills it in when the rest is there, and
+// pads.
 size_t begin_batch(std::string* out);
 // `header.bytes` and the checksums are computed here. Returns header.checksum.
 uint64_t seal_batch(BatchHeader header, size_t begin, uint32_t block_bytes, uint64_t salt, std::string* out);

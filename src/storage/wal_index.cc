@@ -34,15 +34,18 @@ void SlotIndex::put(const IndexRun& run) {
 }
 
 std::optional<IndexRun> SlotIndex::find(Slot slot) const {
-  auto at = std::partition_point(runs_.begin(), runs_.end(), [&](const IndexRun& r) { return r.slots.end <= slot; });
+  auto at = std::partition_point(runs_.begin(), runs_.end(),
+                                 [&](const IndexRun& r) { return r.slots.end <= slot; });
   if (at == runs_.end() || !at->slots.contains(slot)) return std::nullopt;
   return *at;
 }
 
 void SlotIndex::drop_segments_below(uint64_t segment, Slot upto) {
-  const auto end = std::partition_point(runs_.begin(), runs_.end(), [&](const IndexRun& r) { return r.slots.first <= upto; });
+  const auto end = std::partition_point(runs_.begin(), runs_.end(),
+                                        [&](const IndexRun& r) { return r.slots.first <= upto; });
   // What stays moves to the end of the stretch, so that the erasure is at the front.
-  const auto kept = std::stable_partition(runs_.begin(), end, [&](const IndexRun& r) { return r.segment < segment; });
+  const auto kept =
+      std::stable_partition(runs_.begin(), end, [&](const IndexRun& r) { return r.segment < segment; });
   runs_.erase(runs_.begin(), kept);
 }
 

@@ -23,7 +23,8 @@ class SlotIndex {
   // The newest record wins: cuts what older runs had of these slots.
   void put(const IndexRun& run);
   std::optional<IndexRun> find(Slot slot) const;
-  // Forgets every run of segments below `segment`, none of which has a slot above `upto`. O(runs up to there).
+  // Forgets every run of segments below `segment`, none of which has a slot above `upto`. O(runs up to
+  // there).
   void drop_segments_below(uint64_t segment, Slot upto);
   Slot first_slot() const;
   size_t size() const { return runs_.size(); }

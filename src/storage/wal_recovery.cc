@@ -8,7 +8,8 @@ namespace decree::storage {
 namespace {
 
 constexpr const char* kRemedy =
-    "; keep the directory for inquiry, then replace this member: remove it from the cluster and add it again with an "
+    "; keep the directory for inquiry, then replace this member: remove it from the cluster and add it again "
+    "with an "
     "empty directory, its peers hold what it lost";
 
 bool has_suffix(const std::string& s, std::string_view suffix) {
@@ -27,8 +28,12 @@ struct Found {
 class Recovery {
  public:
   Recovery(FileSystem& files, std::string directory, const SuperblockState& superblock, Slot snapshot_index)
-      : files_(files), directory_(std::move(directory)), superblock_(superblock), snapshot_index_(snapshot_index),
-        salt_(wal_salt(superblock.identity)), replay_(snapshot_index) {}
+      : files_(files),
+        directory_(std::move(directory)),
+        superblock_(superblock),
+        snapshot_index_(snapshot_index),
+        salt_(wal_salt(superblock.identity)),
+        replay_(snapshot_index) {}
 
   Result<RecoveredLog> run() {
     if (auto r = find_segments(); !r) return r.error();
@@ -36,7 +41,8 @@ class Recovery {
     if (auto r = build_chain(); !r) return r.error();
     begin_at_front();
     for (size_t i = 0; i < chain_.size(); ++i) {
-      if (auto r = scan(*chain_[i], i + 1 < chain_.size() ? &chain_[i + 1]->header : nullptr); !r) return r.error();
+      if (auto r = scan(*chain_[i], i + 1 < chain_.size() ? &chain_[i + 1]->header : nullptr); !r)
+        return r.error();
     }
     if (auto r = judge_tail(); !r) return r.error();
     if (auto r = judge_snapshot(); !r) return r.error();
@@ -84,17 +90,20 @@ class Recovery {
     char block[kSegmentHeaderBytes];
     auto got = found.file->read(0, block);
     if (!got) return got.error();
-    found.has_header = decode_segment_header({block, *got}, salt_, &found.header) && found.header.sequence == sequence;
+    found.has_header =
+        decode_segment_header({block, *got}, salt_, &found.header) && found.header.sequence == sequence;
     if (found.has_header && found.header.format > kWalFormat) {
-      return Error{ErrorCode::format, join_path(directory_, name) +
-                                          " was written by a newer release; start that release, or choose another directory"};
+      return Error{ErrorCode::format,
+                   join_path(directory_, name) +
+                       " was written by a newer release; start that release, or choose another directory"};
     }
     if (sequence > superblock_.active_segment) return judge_unnamed(name, found);
     found_[sequence] = std::move(found);
     return {};
   }
 
-  // A file that the superblock does not name yet: prepared ahead, perhaps with its header written, but without batches.
+  // A file that the superblock does not name yet: prepared ahead, perhaps with its header written, but
+  // without batches.
   Result<void> judge_unnamed(const std::string& name, const Found& found) {
     if (found.has_header) {
       char bytes[kBatchHeaderBytes];
@@ -102,7 +111,8 @@ class Recovery {
       if (!got) return got.error();
       BatchHeader batch;
       if (decode_batch_header({bytes, *got}, salt_, &batch) && batch.segment == found.sequence)
-        return damage("../superblock", 0, "it is older than log segment " + name + ", so an old copy was put back");
+        return damage("../superblock", 0,
+                      "it is older than log segment " + name + ", so an old copy was put back");
     }
     if (found.sequence == superblock_.active_segment + 1) {
       log_.reserve = found.sequence;
@@ -112,14 +122,15 @@ class Recovery {
     return {};
   }
 
-  // The newest segment that holds a batch. Those above it were named by the superblock, but the process died before
-  // their first batch was synced: they do not count, and what was the newest before them is so still.
+  // The newest segment that holds a batch. Those above it were named by the superblock, but the process died
+  // before their first batch was synced: they do not count, and what was the newest before them is so still.
   Result<void> find_newest() {
     for (auto it = found_.rbegin(); it != found_.rend() && chain_.empty(); ++it) {
       const Found& found = it->second;
       // A header is durable BEFORE the superblock names its segment.
       if (!found.has_header)
-        return damage(segment_name(found.sequence), 0, "the header of the log segment is damaged or another's");
+        return damage(segment_name(found.sequence), 0,
+                      "the header of the log segment is damaged or another's");
       auto empty = is_empty(found);
       if (!empty) return empty.error();
       if (!*empty) chain_.push_back(&found);
@@ -130,7 +141,8 @@ class Recovery {
   Result<bool> is_empty(const Found& found) {
     next_batch_ = found.header.first_batch;
     checksum_ = found.header.chain;
-    if (found.sequence == superblock_.active_segment && found.size < found.header.capacity_bytes) return cut_off(found);
+    if (found.sequence == superblock_.active_segment && found.size < found.header.capacity_bytes)
+      return cut_off(found);
     auto first = read_batch(found, found.size, found.header.block_bytes);
     if (!first) return first.error();
     if (*first) return false;
@@ -145,16 +157,19 @@ class Recovery {
       const SegmentHeader& header = chain_.back()->header;
       if (header.previous_segment == 0 || header.previous_segment < superblock_.first_segment) {
         if (header.previous_segment == 0 && header.first_batch != 1)
-          return damage(segment_name(header.sequence), 0, "its header names no predecessor although it needs one");
+          return damage(segment_name(header.sequence), 0,
+                        "its header names no predecessor although it needs one");
         break;
       }
       if (header.previous_segment >= header.sequence)
-        return damage(segment_name(header.sequence), 0, "its header names a later segment as its predecessor");
+        return damage(segment_name(header.sequence), 0,
+                      "its header names a later segment as its predecessor");
       const auto previous = found_.find(header.previous_segment);
       if (previous == found_.end())
         return damage(segment_name(header.previous_segment), 0, "the log segment is missing");
       if (!previous->second.has_header)
-        return damage(segment_name(header.previous_segment), 0, "the header of the log segment is damaged or another's");
+        return damage(segment_name(header.previous_segment), 0,
+                      "the header of the log segment is damaged or another's");
       chain_.push_back(&previous->second);
     }
     std::reverse(chain_.begin(), chain_.end());
@@ -180,7 +195,8 @@ class Recovery {
       return damage(name, 0, "it does not continue the segment before it");
     if (next == nullptr && segment.size < header.capacity_bytes) return cut_off(segment);
     if (next != nullptr && segment.size < next->previous_end)
-      return damage(name, segment.size, "the file was cut off: its log reaches to byte " + std::to_string(next->previous_end));
+      return damage(name, segment.size,
+                    "the file was cut off: its log reaches to byte " + std::to_string(next->previous_end));
     proven_ = std::max(proven_, header.first_batch - 1);
 
     RecoveredSegment info;
@@ -196,7 +212,9 @@ class Recovery {
         take_batch(header_, info.end_offset, segment, &info);
         continue;
       }
-      if (next != nullptr) return damage(name, info.end_offset, "batch " + std::to_string(next_batch_) + " is damaged: " + problem_);
+      if (next != nullptr)
+        return damage(name, info.end_offset,
+                      "batch " + std::to_string(next_batch_) + " is damaged: " + problem_);
       break;
     }
     if (next != nullptr && info.end_offset != next->previous_end)
@@ -212,16 +230,19 @@ class Recovery {
     auto got = segment.file->read(offset, bytes_);
     if (!got) return got.error();
     BatchHeader& header = header_;
-    if (*got < kBatchHeaderBytes || !decode_batch_header(bytes_, salt_, &header) || header.segment != segment.sequence) {
+    if (*got < kBatchHeaderBytes || !decode_batch_header(bytes_, salt_, &header) ||
+        header.segment != segment.sequence) {
       problem_ = "its header is not there";
       return false;
     }
     if (header.offset != offset || header.number != next_batch_) {
-      return damage(name, offset, "batch " + std::to_string(header.number) + " lies where batch " +
-                                      std::to_string(next_batch_) + " belongs");
+      return damage(name, offset,
+                    "batch " + std::to_string(header.number) + " lies where batch " +
+                        std::to_string(next_batch_) + " belongs");
     }
     if (header.previous_checksum != checksum_)
-      return damage(name, offset, "batch " + std::to_string(header.number) + " does not continue the batch before it");
+      return damage(name, offset,
+                    "batch " + std::to_string(header.number) + " does not continue the batch before it");
     if (header.bytes > limit - offset) {
       problem_ = "it is longer than its segment";
       return false;
@@ -235,8 +256,9 @@ class Recovery {
     if (!problem_.empty()) return false;
     if (header.superblock_sequence > superblock_.sequence || header.boot > superblock_.boot ||
         header.promised > superblock_.promised) {
-      return damage("../superblock", 0, "it is older than batch " + std::to_string(header.number) + " of " + name +
-                                            ", so an old copy was put back and promises may be lost");
+      return damage("../superblock", 0,
+                    "it is older than batch " + std::to_string(header.number) + " of " + name +
+                        ", so an old copy was put back and promises may be lost");
     }
     return true;
   }
@@ -276,13 +298,15 @@ class Recovery {
     }
     proven_ = std::max(proven_, superblock_.synced_through);
     if (proven_ >= next_batch_) {
-      return damage(name, offset, "batch " + std::to_string(next_batch_) + " is damaged or gone, although batch " +
-                                      std::to_string(proven_) + " is known to have been synced");
+      return damage(name, offset,
+                    "batch " + std::to_string(next_batch_) + " is damaged or gone, although batch " +
+                        std::to_string(proven_) + " is known to have been synced");
     }
     return {};
   }
 
-  // Looks at every block from `offset` on for a batch of this segment. Only the cut-off one itself may be there.
+  // Looks at every block from `offset` on for a batch of this segment. Only the cut-off one itself may be
+  // there.
   Result<void> search_behind(const Found& found, uint64_t offset) {
     constexpr uint64_t kPiece = 1u << 20;
     const std::string name = segment_name(found.sequence);
@@ -295,14 +319,16 @@ class Recovery {
         const std::string_view here = std::string_view(bytes_).substr(block, kBatchHeaderBytes);
         if (!decode_batch_header(here, salt_, &header) || header.segment != found.sequence) continue;
         if (header.number == next_batch_ && at + block == offset) {
-          log_.notes.push_back(join_path(directory_, name) + ": batch " + std::to_string(next_batch_) + " at byte " +
-                               std::to_string(offset) + " was cut off by a crash before it was synced; nobody was told "
+          log_.notes.push_back(join_path(directory_, name) + ": batch " + std::to_string(next_batch_) +
+                               " at byte " + std::to_string(offset) +
+                               " was cut off by a crash before it was synced; nobody was told "
                                "about it, it is discarded");
           continue;
         }
-        return damage(name, offset, "batch " + std::to_string(next_batch_) + " is damaged (" + problem_ +
-                                        "), although batch " + std::to_string(header.number) + " follows at byte " +
-                                        std::to_string(at + block) + held_by(found, at + block, header));
+        return damage(name, offset,
+                      "batch " + std::to_string(next_batch_) + " is damaged (" + problem_ +
+                          "), although batch " + std::to_string(header.number) + " follows at byte " +
+                          std::to_string(at + block) + held_by(found, at + block, header));
       }
     }
     return {};
@@ -314,7 +340,8 @@ class Recovery {
     std::string bytes(header.bytes, '\0');
     auto got = found.file->read(offset, bytes);
     std::vector<RecordSummary> echoes;
-    if (!got || *got != bytes.size() || !decode_batch(bytes, header, salt_, &echoes, nullptr).empty()) return "";
+    if (!got || *got != bytes.size() || !decode_batch(bytes, header, salt_, &echoes, nullptr).empty())
+      return "";
     std::string out;
     for (const RecordSummary& echo : echoes) {
       if (echo.slots.empty()) continue;
@@ -329,8 +356,10 @@ class Recovery {
     log_.accepted = std::move(replay_.accepted);
     log_.carried = replay_.carried;
     log_.promised = replay_.highest;
-    if (std::string problem = snapshot_problem(log_, replay_, snapshot_index_, superblock_.truncated_upto); !problem.empty()) {
-      return Error{ErrorCode::corrupt, join_path(parent_path(directory_), "snapshots") + ": " + problem + kRemedy};
+    if (std::string problem = snapshot_problem(log_, replay_, snapshot_index_, superblock_.truncated_upto);
+        !problem.empty()) {
+      return Error{ErrorCode::corrupt,
+                   join_path(parent_path(directory_), "snapshots") + ": " + problem + kRemedy};
     }
     return {};
   }
@@ -356,7 +385,8 @@ class Recovery {
       log_.proven_segment = chain_.front()->header.previous_segment;
       log_.proven_end = chain_.front()->header.previous_end;
     }
-    std::erase_if(log_.segments, [&](const RecoveredSegment& s) { return s.first_batch > log_.proven_batch; });
+    std::erase_if(log_.segments,
+                  [&](const RecoveredSegment& s) { return s.first_batch > log_.proven_batch; });
     for (RecoveredSegment& s : log_.segments)
       if (s.sequence == log_.proven_segment) s.end_offset = log_.proven_end;
     for (const auto& [sequence, found] : found_) {
@@ -414,8 +444,8 @@ uint64_t segment_sequence(const std::string& name) {
   return value;
 }
 
-Result<RecoveredLog> recover_log(FileSystem& files, const std::string& directory, const SuperblockState& superblock,
-                                 Slot snapshot_index) {
+Result<RecoveredLog> recover_log(FileSystem& files, const std::string& directory,
+                                 const SuperblockState& superblock, Slot snapshot_index) {
   return Recovery(files, directory, superblock, snapshot_index).run();
 }
 

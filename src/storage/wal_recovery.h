@@ -1,8 +1,9 @@
 // Reads the log back and judges every byte that is not as it should be.
 //
-// A bad or missing batch is a torn tail, harmless because never acknowledged, only when nothing says that it was
-// synced: no batch behind it, no synced_through at or above it in any batch or in the superblock. Anything else is
-// damage: ErrorCode::corrupt with file, byte offset and remedy. Reads only; Wal::start writes.
+// A bad or missing batch is a torn tail, harmless because never acknowledged, only when nothing says that it
+// was synced: no batch behind it, no synced_through at or above it in any batch or in the superblock.
+// Anything else is damage: ErrorCode::corrupt with file, byte offset and remedy. Reads only; Wal::start
+// writes.
 #pragma once
 
 #include <cstdint>
@@ -31,14 +32,14 @@ struct RecoveredSegment {
 struct RecoveredLog {
   std::vector<RecoveredSegment> segments;  // ascending; those whose batches all count as proven
   std::vector<IndexRun> runs;              // in the order written; without the tail
-  uint64_t proven_batch = 0;               // last batch known synced; the next one written is proven_batch + 1
-  uint64_t proven_chain = 0;               // its checksum
-  uint64_t proven_segment = 0;             // where it ends
+  uint64_t proven_batch = 0;    // last batch known synced; the next one written is proven_batch + 1
+  uint64_t proven_chain = 0;    // its checksum
+  uint64_t proven_segment = 0;  // where it ends
   uint64_t proven_end = 0;
-  std::vector<PersistedRecord> tail;       // of the one whole batch behind it, if any: to be written again
-  CarriedState carried;                    // after replaying everything, tail included
-  uint64_t reserve = 0;                    // sequence of a segment file prepared ahead; 0: none
-  std::vector<std::string> obsolete;       // names of files in the directory that mean nothing any more
+  std::vector<PersistedRecord> tail;  // of the one whole batch behind it, if any: to be written again
+  CarriedState carried;               // after replaying everything, tail included
+  uint64_t reserve = 0;               // sequence of a segment file prepared ahead; 0: none
+  std::vector<std::string> obsolete;  // names of files in the directory that mean nothing any more
   std::vector<std::string> notes;
 
   std::map<Slot, AcceptedEntry> accepted;  // > snapshot index
@@ -46,8 +47,8 @@ struct RecoveredLog {
 };
 
 // `snapshot_index`: of the newest whole snapshot file, 0 for none; slots up to it are not kept.
-Result<RecoveredLog> recover_log(FileSystem& files, const std::string& directory, const SuperblockState& superblock,
-                                 Slot snapshot_index);
+Result<RecoveredLog> recover_log(FileSystem& files, const std::string& directory,
+                                 const SuperblockState& superblock, Slot snapshot_index);
 
 std::string segment_name(uint64_t sequence);
 // 0 when `name` is not a segment's.
@@ -74,6 +75,7 @@ class LogReplay {
 };
 
 // Empty when what the log says about snapshots fits the newest whole one; else why not, and what to do.
-std::string snapshot_problem(const RecoveredLog& log, const LogReplay& replay, Slot snapshot_index, Slot truncated_upto);
+std::string snapshot_problem(const RecoveredLog& log, const LogReplay& replay, Slot snapshot_index,
+                             Slot truncated_upto);
 
 }  // namespace decree::storage

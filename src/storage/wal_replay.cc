@@ -63,13 +63,15 @@ void LogReplay::finish() {
   }
 }
 
-std::string snapshot_problem(const RecoveredLog& log, const LogReplay& replay, Slot snapshot_index, Slot truncated_upto) {
+std::string snapshot_problem(const RecoveredLog& log, const LogReplay& replay, Slot snapshot_index,
+                             Slot truncated_upto) {
   const Slot recorded = log.carried.snapshot.index;
   if (snapshot_index >= recorded && snapshot_index >= truncated_upto) return "";
   const Slot needed = std::max(recorded, truncated_upto);
   const std::string what = "the snapshot at slot " + std::to_string(needed.value) + " is missing or damaged";
   if (truncated_upto > snapshot_index) return what + ", and the log before it has been dropped";
-  // The file is lost, but the log still holds everything since the older one, and this member had decided it itself.
+  // The file is lost, but the log still holds everything since the older one, and this member had decided it
+  // itself.
   for (Slot slot = snapshot_index.next(); slot <= recorded; slot = slot.next()) {
     const auto held = log.accepted.find(slot);
     if (held == log.accepted.end())

@@ -5,9 +5,9 @@
 #include <limits>
 #include <utility>
 
+#include <google/protobuf/arena.h>
 #include "decree/check.h"
 #include "decree/peer.pb.h"
-#include "google/protobuf/arena.h"
 
 namespace decree::transport {
 namespace {
@@ -248,7 +248,8 @@ class Decoder {
     return static_cast<T>(value);
   }
   Ballot ballot(const wire::Ballot& from) {
-    return Ballot{from.epoch(), from.round(), narrow<uint16_t>(from.priority(), std::numeric_limits<uint16_t>::max()),
+    return Ballot{from.epoch(), from.round(),
+                  narrow<uint16_t>(from.priority(), std::numeric_limits<uint16_t>::max()),
                   NodeId(from.node())};
   }
   SlotRange range(const wire::Range& from) {
@@ -282,7 +283,8 @@ class Decoder {
   }
   Entry entry(const wire::Entry& from) {
     Entry e;
-    e.kind = static_cast<EntryKind>(narrow<uint8_t>(from.kind(), static_cast<uint64_t>(EntryKind::stop_sign)));
+    e.kind =
+        static_cast<EntryKind>(narrow<uint8_t>(from.kind(), static_cast<uint64_t>(EntryKind::stop_sign)));
     e.id = RequestId{NodeId(from.node()), from.boot(), from.seq()};
     e.digest = Digest128{from.digest_hi(), from.digest_lo()};
     e.payload = raw(from.payload_bytes());
@@ -382,7 +384,8 @@ ForwardReply decode(Decoder& d, const wire::ForwardReply& from) {
   ForwardReply m;
   if (from.ids_size() > kEntriesMax) d.refuse();
   for (const auto& id : from.ids()) m.ids.push_back(Decoder::request_id(id));
-  m.outcome = static_cast<Outcome>(d.narrow<uint8_t>(from.outcome(), static_cast<uint64_t>(Outcome::unknown)));
+  m.outcome =
+      static_cast<Outcome>(d.narrow<uint8_t>(from.outcome(), static_cast<uint64_t>(Outcome::unknown)));
   return m;
 }
 
@@ -398,40 +401,71 @@ bool decode_body(Decoder& d, const wire::PeerMessage& from, Message* out) {
     case Case::kPrepare:
       *out = Prepare{d.ballot(from.prepare().ballot()), Slot(from.prepare().first())};
       return true;
-    case Case::kPromise: *out = decode(d, from.promise()); return true;
-    case Case::kFetch: *out = decode(d, from.fetch()); return true;
-    case Case::kFetchReply: *out = decode(d, from.fetch_reply()); return true;
-    case Case::kAccept: *out = decode(d, from.accept()); return true;
-    case Case::kAccepted: *out = decode(d, from.accepted()); return true;
-    case Case::kNack: *out = decode(d, from.nack()); return true;
+    case Case::kPromise:
+      *out = decode(d, from.promise());
+      return true;
+    case Case::kFetch:
+      *out = decode(d, from.fetch());
+      return true;
+    case Case::kFetchReply:
+      *out = decode(d, from.fetch_reply());
+      return true;
+    case Case::kAccept:
+      *out = decode(d, from.accept());
+      return true;
+    case Case::kAccepted:
+      *out = decode(d, from.accepted());
+      return true;
+    case Case::kNack:
+      *out = decode(d, from.nack());
+      return true;
     case Case::kLaw:
       *out = Law{d.ballot(from.law().ballot()), Slot(from.law().decided())};
       return true;
-    case Case::kLearn: *out = Learn{Slot(from.learn().first())}; return true;
-    case Case::kChosen: *out = decode(d, from.chosen()); return true;
+    case Case::kLearn:
+      *out = Learn{Slot(from.learn().first())};
+      return true;
+    case Case::kChosen:
+      *out = decode(d, from.chosen());
+      return true;
     case Case::kForward: {
       const auto& m = from.forward();
       *out = Forward{d.ballot(m.ballot()), m.boot(), m.batch(), d.entries(m.entries())};
       return true;
     }
-    case Case::kForwardReply: *out = decode(d, from.forward_reply()); return true;
-    case Case::kReadIndex: *out = ReadIndex{from.read_index().boot(), from.read_index().seq()}; return true;
+    case Case::kForwardReply:
+      *out = decode(d, from.forward_reply());
+      return true;
+    case Case::kReadIndex:
+      *out = ReadIndex{from.read_index().boot(), from.read_index().seq()};
+      return true;
     case Case::kReadIndexReply: {
       const auto& m = from.read_index_reply();
       *out = ReadIndexReply{m.boot(), m.seq(), m.ok(), Slot(m.index())};
       return true;
     }
-    case Case::kConfirm: *out = Confirm{d.ballot(from.confirm().ballot()), from.confirm().round()}; return true;
+    case Case::kConfirm:
+      *out = Confirm{d.ballot(from.confirm().ballot()), from.confirm().round()};
+      return true;
     case Case::kConfirmReply:
       *out = ConfirmReply{d.ballot(from.confirm_reply().ballot()), from.confirm_reply().round()};
       return true;
-    case Case::kBeat: *out = Beat{from.beat().round(), d.view(from.beat().view())}; return true;
-    case Case::kBeatReply: *out = BeatReply{from.beat_reply().round(), d.view(from.beat_reply().view())}; return true;
-    case Case::kTransferNow: *out = TransferNow{d.ballot(from.transfer_now().ballot())}; return true;
-    case Case::kStopHint: *out = StopHint{from.stop_hint().epoch(), Slot(from.stop_hint().stop_slot())}; return true;
+    case Case::kBeat:
+      *out = Beat{from.beat().round(), d.view(from.beat().view())};
+      return true;
+    case Case::kBeatReply:
+      *out = BeatReply{from.beat_reply().round(), d.view(from.beat_reply().view())};
+      return true;
+    case Case::kTransferNow:
+      *out = TransferNow{d.ballot(from.transfer_now().ballot())};
+      return true;
+    case Case::kStopHint:
+      *out = StopHint{from.stop_hint().epoch(), Slot(from.stop_hint().stop_slot())};
+      return true;
     case Case::kSnapshotOffer: {
       const auto& m = from.snapshot_offer();
-      *out = SnapshotOffer{Slot(m.index()), Decoder::digest(m.chain()), m.size_bytes(), Decoder::digest(m.digest())};
+      *out = SnapshotOffer{Slot(m.index()), Decoder::digest(m.chain()), m.size_bytes(),
+                           Decoder::digest(m.digest())};
       return true;
     }
     case Case::kSnapshotRequest: {
@@ -444,7 +478,8 @@ bool decode_body(Decoder& d, const wire::PeerMessage& from, Message* out) {
       *out = SnapshotChunk{Slot(m.index()), m.offset(), m.size_bytes(), d.raw(m.payload_bytes())};
       return true;
     }
-    case Case::BODY_NOT_SET: return false;
+    case Case::BODY_NOT_SET:
+      return false;
   }
   return false;
 }
@@ -475,8 +510,10 @@ Result<Decoded> decode_message(std::string_view payload) {
   };
   if (payload.size() < kLengthBytes) return malformed("too short");
   size_t meta = 0;
-  for (size_t i = 0; i < kLengthBytes; ++i) meta |= static_cast<size_t>(static_cast<unsigned char>(payload[i])) << (8 * i);
-  if (meta > kMetaBytesMax || meta > payload.size() - kLengthBytes) return malformed("its length is not what it says");
+  for (size_t i = 0; i < kLengthBytes; ++i)
+    meta |= static_cast<size_t>(static_cast<unsigned char>(payload[i])) << (8 * i);
+  if (meta > kMetaBytesMax || meta > payload.size() - kLengthBytes)
+    return malformed("its length is not what it says");
 
   std::array<char, 8192> block;
   google::protobuf::ArenaOptions options;

@@ -64,8 +64,8 @@ FrameReader::Status FrameReader::parse(std::string_view bytes, Frame* frame, siz
   if (kind < static_cast<uint8_t>(FrameKind::hello) || kind > static_cast<uint8_t>(FrameKind::message))
     return fail("unknown frame kind " + std::to_string(kind));
   if (length > payload_bytes_max_)
-    return fail("a frame of " + std::to_string(length) + " bytes, at most " + std::to_string(payload_bytes_max_) +
-                " are taken here");
+    return fail("a frame of " + std::to_string(length) + " bytes, at most " +
+                std::to_string(payload_bytes_max_) + " are taken here");
   *used = kFrameHeaderBytes + length;
   if (bytes.size() < *used) return Status::need_more;
   const std::string_view payload = bytes.substr(kFrameHeaderBytes, length);
@@ -96,7 +96,8 @@ FrameReader::Status FrameReader::next(Frame* frame) {
     }
     return status;
   }
-  // The rest of one begun earlier: take only what belongs to it, the next frame is parsed where it lies again.
+  // The rest of one begun earlier: take only what belongs to it, the next frame is parsed where it lies
+  // again.
   for (;;) {
     const std::string_view held = std::string_view(buffer_).substr(consumed_);
     used = 0;

@@ -53,9 +53,9 @@ class FrameReader {
   Status parse(std::string_view bytes, Frame* frame, size_t* used);
 
   size_t payload_bytes_max_;
-  std::string buffer_;     // what was left over from earlier calls
+  std::string buffer_;  // what was left over from earlier calls
   size_t consumed_ = 0;
-  std::string_view fresh_; // of the present feed(), not in buffer_
+  std::string_view fresh_;  // of the present feed(), not in buffer_
   std::string problem_;
 };
 

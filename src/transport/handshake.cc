@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
+#include <fmt/format.h>
 #include "decree/peer.pb.h"
-#include "fmt/format.h"
 
 namespace decree::transport {
 namespace {
@@ -101,35 +101,41 @@ Refusal decode_refusal(std::string_view bytes) {
 std::optional<Refusal> check_hello(const Self& self, const std::vector<Member>& members, const Hello& hello) {
   const auto no = [](RefusalCode code, std::string reason) { return Refusal{code, std::move(reason)}; };
   if (hello.format_min > kMessageFormat || hello.format < kMessageFormatMin)
-    return no(RefusalCode::newer_format,
-              fmt::format("member {} (release {}) speaks peer format {}..{}, you need {}..{}: upgrade one release at a time",
-                          self.name, self.release, kMessageFormatMin, kMessageFormat, hello.format_min, hello.format));
+    return no(RefusalCode::newer_format, fmt::format("member {} (release {}) speaks peer format {}..{}, you "
+                                                     "need {}..{}: upgrade one release at a time",
+                                                     self.name, self.release, kMessageFormatMin,
+                                                     kMessageFormat, hello.format_min, hello.format));
   if (hello.cluster != self.cluster)
     return no(RefusalCode::other_cluster,
               fmt::format("member {} belongs to cluster {:x}, you to cluster {:x}: --initial-cluster and "
-                          "--initial-cluster-token must be the same on all members, and the data directory of the same cluster",
+                          "--initial-cluster-token must be the same on all members, and the data directory "
+                          "of the same cluster",
                           self.name, self.cluster.value, hello.cluster.value));
   if (hello.to != self.node || hello.to_member_id != self.member_id)
-    return no(RefusalCode::wrong_member,
-              fmt::format("this address belongs to member {} ({:x}), not to the one you look for ({:x}): check the peer URLs "
-                          "in --initial-cluster",
-                          self.name, self.member_id, hello.to_member_id));
+    return no(RefusalCode::wrong_member, fmt::format("this address belongs to member {} ({:x}), not to the "
+                                                     "one you look for ({:x}): check the peer URLs "
+                                                     "in --initial-cluster",
+                                                     self.name, self.member_id, hello.to_member_id));
   const Member* from = find(members, hello.from);
   if (from == nullptr || from->member_id != hello.from_member_id)
-    return no(RefusalCode::unknown_member, fmt::format("member {:x} ({}) is not in the cluster that member {} knows: it was "
-                                                       "removed, or its data directory is of another member",
-                                                       hello.from_member_id, hello.name, self.name));
+    return no(RefusalCode::unknown_member,
+              fmt::format("member {:x} ({}) is not in the cluster that member {} knows: it was "
+                          "removed, or its data directory is of another member",
+                          hello.from_member_id, hello.name, self.name));
   if (hello.from == self.node)
     return no(RefusalCode::unknown_member,
-              fmt::format("two processes say they are member {} ({:x}): stop one of them", self.name, self.member_id));
+              fmt::format("two processes say they are member {} ({:x}): stop one of them", self.name,
+                          self.member_id));
   if (hello.to_incarnation != Incarnation(0) && hello.to_incarnation != self.incarnation)
     return no(RefusalCode::wrong_incarnation,
-              fmt::format("you know member {} with another disk: its data directory was replaced; remove it from the cluster "
+              fmt::format("you know member {} with another disk: its data directory was replaced; remove it "
+                          "from the cluster "
                           "and add it again",
                           self.name));
   if (from->incarnation != Incarnation(0) && from->incarnation != hello.from_incarnation)
     return no(RefusalCode::wrong_incarnation,
-              fmt::format("member {} knows you with another disk: your data directory was emptied or replaced, what you promised "
+              fmt::format("member {} knows you with another disk: your data directory was emptied or "
+                          "replaced, what you promised "
                           "before is lost; remove this member from the cluster and add it again",
                           self.name));
   return std::nullopt;

@@ -1,5 +1,5 @@
-// The first frame of either side of a peer connection: who it is, whom it wants, and whether they understand one
-// another. Nothing else is parsed before. A refusal carries a sentence for the other side's log.
+// The first frame of either side of a peer connection: who it is, whom it wants, and whether they understand
+// one another. Nothing else is parsed before. A refusal carries a sentence for the other side's log.
 #pragma once
 
 #include <cstdint>
@@ -69,8 +69,8 @@ std::string encode_refusal(const Refusal& refusal);
 // Printable, at most a few hundred characters, whatever was sent.
 Refusal decode_refusal(std::string_view bytes);
 
-// Whether `hello` may be answered. `members` are all of this member's cluster; an incarnation of 0 there means "to be
-// learned". The reason is worded for the other side.
+// Whether `hello` may be answered. `members` are all of this member's cluster; an incarnation of 0 there
+// means "to be learned". The reason is worded for the other side.
 std::optional<Refusal> check_hello(const Self& self, const std::vector<Member>& members, const Hello& hello);
 
 }  // namespace decree::transport

@@ -81,9 +81,14 @@ void PeerConnection::on_bytes(std::string_view bytes) {
   Frame frame;
   for (;;) {
     switch (reader_.next(&frame)) {
-      case FrameReader::Status::need_more: return;
-      case FrameReader::Status::broken: garbage(reader_.problem()); return;
-      case FrameReader::Status::frame: on_frame(frame); break;
+      case FrameReader::Status::need_more:
+        return;
+      case FrameReader::Status::broken:
+        garbage(reader_.problem());
+        return;
+      case FrameReader::Status::frame:
+        on_frame(frame);
+        break;
     }
     if (state_ == State::closing) return;
   }
@@ -104,7 +109,8 @@ void PeerConnection::on_frame(const Frame& frame) {
     Result<Decoded> decoded = decode_message(frame.payload);
     if (decoded) {
       owner_.on_peer_message(*this, decoded->epoch, std::move(decoded->message));
-    } else if (decoded.error().code != ErrorCode::format) {  // a newer member may know more messages than we do
+    } else if (decoded.error().code !=
+               ErrorCode::format) {  // a newer member may know more messages than we do
       garbage(decoded.error().message);
     }
     return;

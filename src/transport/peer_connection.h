@@ -1,4 +1,5 @@
-// One connection to a member: frames, handshake state, output. Decides nothing about the cluster: the owner does.
+// One connection to a member: frames, handshake state, output. Decides nothing about the cluster: the owner
+// does.
 #pragma once
 
 #include <memory>
@@ -35,7 +36,8 @@ class PeerConnection final : public net::ConnectionHandler {
   enum class State : uint8_t { awaiting_hello, awaiting_welcome, open, closing };
 
   // Accepted when `dialled` is empty, else our hello, which leaves at once.
-  PeerConnection(PeerConnectionOwner& owner, std::shared_ptr<net::Connection> connection, std::optional<Hello> dialled);
+  PeerConnection(PeerConnectionOwner& owner, std::shared_ptr<net::Connection> connection,
+                 std::optional<Hello> dialled);
   ~PeerConnection() override;
 
   // Accepted: answers with our hello and opens.

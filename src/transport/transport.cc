@@ -6,7 +6,7 @@
 #include <optional>
 #include <utility>
 
-#include "fmt/format.h"
+#include <fmt/format.h>
 #include "transport/peer_connection.h"
 
 namespace decree::transport {
@@ -128,8 +128,8 @@ struct Transport::Impl final : PeerConnectionOwner {
   // ---- listening ----
   Result<void> listen() {
     for (const net::HostPort& address : options.listen) {
-      Result<std::unique_ptr<net::Listener>> listener =
-          net::listen_tcp(loop, address, [this](std::shared_ptr<net::Connection> c) { accept(std::move(c)); });
+      Result<std::unique_ptr<net::Listener>> listener = net::listen_tcp(
+          loop, address, [this](std::shared_ptr<net::Connection> c) { accept(std::move(c)); });
       if (!listener) return listener.error();
       listeners.push_back(std::move(listener).value());
     }
@@ -140,8 +140,10 @@ struct Transport::Impl final : PeerConnectionOwner {
     if (strangers.size() >= options.unauthenticated_max) {
       uint64_t suppressed = 0;
       if (garbage_limit.allow(Clock::now(), &suppressed))
-        log(LogLevel::warn, "too many connections on the peer port that have not introduced themselves, closing remote={} "
-            "suppressed={}", connection->remote_address(), suppressed);
+        log(LogLevel::warn,
+            "too many connections on the peer port that have not introduced themselves, closing remote={} "
+            "suppressed={}",
+            connection->remote_address(), suppressed);
       connection->close("too many unauthenticated connections");
       return;
     }
@@ -184,20 +186,24 @@ struct Transport::Impl final : PeerConnectionOwner {
     if ((purpose == Purpose::beats ? p.beats : p.main) != nullptr || dial.under_way) return;
     if (p.member.peer_urls.empty()) return;
     dial.under_way = true;
-    const net::HostPort address = host_port_of(p.member.peer_urls[dial.attempts++ % p.member.peer_urls.size()]);
+    const net::HostPort address =
+        host_port_of(p.member.peer_urls[dial.attempts++ % p.member.peer_urls.size()]);
     const Purpose said = dials(p) ? purpose : Purpose::knock;
     net::connect_tcp(loop, address, kDialTimeout,
-                     [this, node = p.member.node, purpose, said, life = alive](Result<std::shared_ptr<net::Connection>> c) {
+                     [this, node = p.member.node, purpose, said,
+                      life = alive](Result<std::shared_ptr<net::Connection>> c) {
                        if (!*life) return;
                        connected(peers.at(node), purpose, said, std::move(c));
                      });
   }
 
-  void connected(Peer& p, Purpose purpose, Purpose said, Result<std::shared_ptr<net::Connection>> connection) {
+  void connected(Peer& p, Purpose purpose, Purpose said,
+                 Result<std::shared_ptr<net::Connection>> connection) {
     if (!connection) {
       if (!p.unreachable_told) {
         p.unreachable_told = true;
-        log(LogLevel::info, "peer not reachable yet peer={} cause=\"{}\"", p.member.name, connection.error().message);
+        log(LogLevel::info, "peer not reachable yet peer={} cause=\"{}\"", p.member.name,
+            connection.error().message);
       }
       again(p, purpose);
       return;
@@ -270,8 +276,8 @@ struct Transport::Impl final : PeerConnectionOwner {
     if (epoch != options.epoch) {
       uint64_t suppressed = 0;
       if (epoch_limit.allow(Clock::now(), &suppressed))
-        log(LogLevel::warn, "message of another epoch dropped peer={} epoch={} own={} suppressed={}", c.peer().value, epoch,
-            options.epoch, suppressed);
+        log(LogLevel::warn, "message of another epoch dropped peer={} epoch={} own={} suppressed={}",
+            c.peer().value, epoch, options.epoch, suppressed);
       return;
     }
     if (const auto* reply = std::get_if<BeatReply>(&message)) {
@@ -289,7 +295,8 @@ struct Transport::Impl final : PeerConnectionOwner {
     ++garbage;
     uint64_t suppressed = 0;
     if (garbage_limit.allow(Clock::now(), &suppressed))
-      log(LogLevel::warn, "not a member's bytes on a peer connection, closed remote={} cause=\"{}\" suppressed={}",
+      log(LogLevel::warn,
+          "not a member's bytes on a peer connection, closed remote={} cause=\"{}\" suppressed={}",
           c.remote_address(), what, suppressed);
   }
 
@@ -351,8 +358,8 @@ struct Transport::Impl final : PeerConnectionOwner {
     if (was_up && !restarted) return;
     if (was_up) sink.on_peer_link(p.member.node, false);
     p.traffic.connected = true;
-    log(LogLevel::info, "peer connected peer={} node={} release={} remote={}", p.member.name, p.member.node.value,
-        hello.release, p.main->remote_address());
+    log(LogLevel::info, "peer connected peer={} node={} release={} remote={}", p.member.name,
+        p.member.node.value, hello.release, p.main->remote_address());
     sink.on_peer_link(p.member.node, true);
     if (dials(p) && p.beats == nullptr) want(p, Purpose::beats);
     if (!dials(p) && p.dial_main.timer != 0) {
@@ -397,7 +404,8 @@ struct Transport::Impl final : PeerConnectionOwner {
   }
 
   // Moves it out of `list`; kept alive until the next check.
-  std::shared_ptr<PeerConnection> take(std::vector<std::shared_ptr<PeerConnection>>& list, const PeerConnection& c) {
+  std::shared_ptr<PeerConnection> take(std::vector<std::shared_ptr<PeerConnection>>& list,
+                                       const PeerConnection& c) {
     std::shared_ptr<PeerConnection> found = find_and_erase(list, c);
     if (found != nullptr && found->state() == PeerConnection::State::closing) gone.push_back(found);
     return found;
@@ -412,7 +420,8 @@ struct Transport::Impl final : PeerConnectionOwner {
         if (++c->quiet_checks > kHandshakeChecksMax) c->close("no handshake within 5 s");
     }
     for (auto& [node, p] : peers) {
-      // Counted in checks, not in time: after a stall of our own there is one check, and then the waiting bytes.
+      // Counted in checks, not in time: after a stall of our own there is one check, and then the waiting
+      // bytes.
       for (const auto& c : {p.beats, p.main}) {
         if (c == nullptr) continue;
         const bool quiet = c->bytes_received() == c->bytes_at_last_check;
@@ -446,20 +455,23 @@ struct Transport::Impl final : PeerConnectionOwner {
       return;
     }
     const size_t pending = c->pending_bytes();
-    if (pending > options.queue_hard_bytes_max || (pending > options.queue_soft_bytes_max && is_bulk(message))) {
+    if (pending > options.queue_hard_bytes_max ||
+        (pending > options.queue_soft_bytes_max && is_bulk(message))) {
       ++p.traffic.dropped;
       return;
     }
     if (too_large(message)) {
       ++p.traffic.dropped;
-      log(LogLevel::error, "a {} of more than 63 MiB cannot be sent, dropped peer={}", message_name(message), to.value);
+      log(LogLevel::error, "a {} of more than 63 MiB cannot be sent, dropped peer={}", message_name(message),
+          to.value);
       return;
     }
     if (const auto* beat = std::get_if<Beat>(&message)) {
       p.beat_round = beat->round;
       p.beat_sent = Clock::now();
     }
-    if (const auto* accept = std::get_if<Accept>(&message); accept != nullptr && peers.size() > 1 && !accept->entries.empty()) {
+    if (const auto* accept = std::get_if<Accept>(&message);
+        accept != nullptr && peers.size() > 1 && !accept->entries.empty()) {
       c->send_encoded(shared_accept(*accept, message));
       return;
     }
@@ -473,7 +485,12 @@ struct Transport::Impl final : PeerConnectionOwner {
                       accept_key.entries == m.entries.size() && accept_key.last == m.entries.back().id &&
                       accept_key.last_payload == m.entries.back().payload;
     if (!same) {
-      accept_key = AcceptKey{m.ballot, m.base, m.first, m.decided, m.entries.size(), m.entries.back().id,
+      accept_key = AcceptKey{m.ballot,
+                             m.base,
+                             m.first,
+                             m.decided,
+                             m.entries.size(),
+                             m.entries.back().id,
                              m.entries.back().payload};
       accept_frame = PeerConnection::encode_frame(options.epoch, message);
     }
@@ -496,8 +513,9 @@ struct Transport::Impl final : PeerConnectionOwner {
   std::shared_ptr<bool> alive = std::make_shared<bool>(true);
   std::vector<std::unique_ptr<net::Listener>> listeners;
   std::map<NodeId, Peer> peers;
-  std::vector<std::shared_ptr<PeerConnection>> strangers;  // accepted, no hello yet (or being refused, or knocking)
-  std::vector<std::shared_ptr<PeerConnection>> dialling;   // our hello is on its way
+  std::vector<std::shared_ptr<PeerConnection>>
+      strangers;  // accepted, no hello yet (or being refused, or knocking)
+  std::vector<std::shared_ptr<PeerConnection>> dialling;  // our hello is on its way
   std::vector<std::shared_ptr<PeerConnection>> gone;
   const PeerConnection* refused_connection = nullptr;
   LineLimit garbage_limit;

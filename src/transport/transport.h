@@ -1,9 +1,9 @@
 // All connections of this member with the others: listening, dialling, handshakes, queues.
 //
-// Per pair of members two connections: `main`, and `beats` for what must never wait behind a snapshot. The member with
-// the smaller number dials; the other one knocks when it starts or loses the connection, so that a restart is noticed
-// at once and not after the dialler's back-off. Sending never blocks: what does not fit is dropped, newest first, the
-// protocol sends it again. Everything on the loop's thread.
+// Per pair of members two connections: `main`, and `beats` for what must never wait behind a snapshot. The
+// member with the smaller number dials; the other one knocks when it starts or loses the connection, so that
+// a restart is noticed at once and not after the dialler's back-off. Sending never blocks: what does not fit
+// is dropped, newest first, the protocol sends it again. Everything on the loop's thread.
 #pragma once
 
 #include <functional>
@@ -22,10 +22,10 @@ enum class LogLevel : uint8_t { debug, info, warn, error };
 struct TransportOptions {
   Self self;
   uint32_t epoch = 0;
-  std::vector<Member> members;            // of the cluster, self included
+  std::vector<Member> members;  // of the cluster, self included
   std::vector<net::HostPort> listen;
   // ---- caps, stated in docs/operations.md
-  size_t unauthenticated_max = 64;        // connections that have not introduced themselves
+  size_t unauthenticated_max = 64;          // connections that have not introduced themselves
   size_t queue_soft_bytes_max = 32u << 20;  // per connection: beyond, bulk (Accept, Chosen, ...) is dropped
   size_t queue_hard_bytes_max = 64u << 20;  // beyond, everything is dropped
 };
@@ -47,7 +47,7 @@ struct PeerTraffic {
   uint64_t round_trip_us = 0;  // of the last beat; 0 = not measured yet
   uint64_t bytes_sent = 0;
   uint64_t bytes_received = 0;
-  uint64_t dropped = 0;        // messages not sent because a queue was full or there was no connection
+  uint64_t dropped = 0;  // messages not sent because a queue was full or there was no connection
   size_t queued_bytes = 0;
 };
 

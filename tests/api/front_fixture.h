@@ -1,5 +1,5 @@
-// The whole front on a loopback port, over a consensus that decides at once (or as the test wants), and a client on
-// the same loop: one thread, no waiting for anything but sockets.
+// The whole front on a loopback port, over a consensus that decides at once (or as the test wants), and a
+// client on the same loop: one thread, no waiting for anything but sockets.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -102,7 +102,8 @@ class Front : public testing::Test {
     options.announce = announce;
     options.listen = {{"127.0.0.1", 0}};
     options.advertise_client_urls = {"http://127.0.0.1:1"};
-    front = std::make_unique<ServerFront>(loop, consensus, store, options, [this](const std::string& s) { log.push_back(s); });
+    front = std::make_unique<ServerFront>(loop, consensus, store, options,
+                                          [this](const std::string& s) { log.push_back(s); });
     const Result<void> listening = front->listen();
     ASSERT_TRUE(listening.ok()) << listening.error().message;
     connect();
@@ -152,8 +153,8 @@ class Front : public testing::Test {
     std::string text;
   };
   // Response filled when the code is 0.
-  Outcome2 ask(const std::string& path, const google::protobuf::Message& request, google::protobuf::Message* response,
-               const http::TestClient::Fields& fields = {}) {
+  Outcome2 ask(const std::string& path, const google::protobuf::Message& request,
+               google::protobuf::Message* response, const http::TestClient::Fields& fields = {}) {
     const http::TestAnswer& answer = finish(start(path, request, fields));
     Outcome2 outcome;
     outcome.code = answer.field("grpc-status").empty() ? -1 : std::stoi(answer.field("grpc-status"));
@@ -163,7 +164,8 @@ class Front : public testing::Test {
     }
     return outcome;
   }
-  Outcome2 put(const std::string& key, const std::string& value, etcdserverpb::PutResponse* response = nullptr) {
+  Outcome2 put(const std::string& key, const std::string& value,
+               etcdserverpb::PutResponse* response = nullptr) {
     etcdserverpb::PutRequest request;
     request.set_key(key);
     request.set_value(value);

@@ -111,7 +111,8 @@ TEST_F(KvServiceTest, DeleteAndPhysicalCompactionAnswer) {
 }
 
 TEST_F(KvServiceTest, ARangeOfTensOfMegabytesArrivesWholeWithLittleHeld) {
-  for (int i = 0; i < 300; ++i) put("big" + std::to_string(1000 + i), std::string(100000, static_cast<char>('a' + i % 26)));
+  for (int i = 0; i < 300; ++i)
+    put("big" + std::to_string(1000 + i), std::string(100000, static_cast<char>('a' + i % 26)));
   etcdserverpb::RangeRequest request;
   request.set_key("big");
   request.set_range_end("bih");
@@ -134,7 +135,9 @@ TEST_F(KvServiceTest, ABigRangeWhoseClientLeavesIsDropped) {
   const int32_t stream = start("/etcdserverpb.KV/Range", request);
   ASSERT_TRUE(run_until([&] { return !wire->client.answer(stream).body.empty(); }));
   wire->client.reset(stream);
-  const auto idle = [&] { return http_get("/metrics").body.find("decree_long_answers 0\n") != std::string::npos; };
+  const auto idle = [&] {
+    return http_get("/metrics").body.find("decree_long_answers 0\n") != std::string::npos;
+  };
   EXPECT_TRUE(run_until(idle));
 }
 
@@ -202,7 +205,8 @@ TEST_F(KvServiceTest, CallsBeyondTheLimitAreToldSo) {
   int refused = 0;
   const auto count = [&] {
     refused = 0;
-    for (const int32_t s : streams) refused += wire->client.answer(s).field("grpc-message") == "etcdserver: too many requests" ? 1 : 0;
+    for (const int32_t s : streams)
+      refused += wire->client.answer(s).field("grpc-message") == "etcdserver: too many requests" ? 1 : 0;
     return refused == 5;
   };
   EXPECT_TRUE(run_until(count)) << refused;

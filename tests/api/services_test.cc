@@ -19,11 +19,13 @@ class Services : public Front {
       ::pclose(pipe);
       return all;
     });
-    EXPECT_TRUE(run_until([&] { return output.wait_for(std::chrono::seconds(0)) == std::future_status::ready; }));
+    EXPECT_TRUE(
+        run_until([&] { return output.wait_for(std::chrono::seconds(0)) == std::future_status::ready; }));
     return output.get();
   }
   std::string etcdctl(const std::string& arguments) {
-    return shell("ETCDCTL_API=3 etcdctl --endpoints=127.0.0.1:" + std::to_string(front->ports()[0]) + " " + arguments);
+    return shell("ETCDCTL_API=3 etcdctl --endpoints=127.0.0.1:" + std::to_string(front->ports()[0]) + " " +
+                 arguments);
   }
   std::string url(const std::string& path) {
     return "http://127.0.0.1:" + std::to_string(front->ports()[0]) + path;
@@ -78,7 +80,8 @@ TEST_F(Services, HashKvAnswersForARevisionAndRefusesTheFuture) {
 TEST_F(Services, LeadershipMovesToAVoterAndIsAnsweredWhenItHas) {
   etcdserverpb::MoveLeaderRequest request;
   request.set_targetid(9);
-  EXPECT_EQ(ask("/etcdserverpb.Maintenance/MoveLeader", request, nullptr).text, "etcdserver: bad leader transferee");
+  EXPECT_EQ(ask("/etcdserverpb.Maintenance/MoveLeader", request, nullptr).text,
+            "etcdserver: bad leader transferee");
   request.set_targetid(1002);
   const int32_t stream = start("/etcdserverpb.Maintenance/MoveLeader", request);
   ASSERT_TRUE(run_until([&] { return consensus.transfer_asked == NodeId(2); }));
@@ -98,7 +101,8 @@ TEST_F(Services, WhatIsNotServedYetSaysSoByName) {
   EXPECT_EQ(ask("/etcdserverpb.Watch/Watch", etcdserverpb::WatchRequest(), nullptr).code, 12);
   EXPECT_EQ(ask("/etcdserverpb.Auth/Authenticate", etcdserverpb::AuthenticateRequest(), nullptr).text,
             "etcdserver: authentication is not enabled");
-  EXPECT_EQ(finish(wire->client.call("/grpc.health.v1.Health/Check", "")).message(), std::string("\x08\x01", 2));
+  EXPECT_EQ(finish(wire->client.call("/grpc.health.v1.Health/Check", "")).message(),
+            std::string("\x08\x01", 2));
 }
 
 TEST_F(Services, HealthFollowsAlarmsLeaderAndRead) {
@@ -124,20 +128,24 @@ TEST_F(Services, CurlReadsThePagesOverHttp1) {
   EXPECT_EQ(shell("curl -s -o /dev/null -w '%{http_code}' " + url("/nothing")), "404");
   put("a", "1");
   const std::string metrics = shell("curl -s " + url("/metrics"));
-  for (const char* line : {"etcd_server_has_leader 1\n", "etcd_server_is_leader 1\n", "etcd_server_proposals_applied_total 1\n",
-                           "decree_turn_seconds_bucket", "etcd_disk_wal_fsync_duration_seconds_count 0\n",
-                           R"(grpc_server_handled_total{grpc_type="unary",grpc_service="etcdserverpb.KV",grpc_method="Put",grpc_code="OK"} 1)"})
+  for (
+      const char* line :
+      {"etcd_server_has_leader 1\n", "etcd_server_is_leader 1\n", "etcd_server_proposals_applied_total 1\n",
+       "decree_turn_seconds_bucket", "etcd_disk_wal_fsync_duration_seconds_count 0\n",
+       R"(grpc_server_handled_total{grpc_type="unary",grpc_service="etcdserverpb.KV",grpc_method="Put",grpc_code="OK"} 1)"})
     EXPECT_NE(metrics.find(line), std::string::npos) << line << "\n" << metrics;
 }
 
 TEST_F(Services, UnmodifiedEtcdctlWorks) {
-  if (shell("etcdctl version").find("etcdctl version") == std::string::npos) GTEST_SKIP() << "etcdctl is not installed";
+  if (shell("etcdctl version").find("etcdctl version") == std::string::npos)
+    GTEST_SKIP() << "etcdctl is not installed";
   EXPECT_EQ(etcdctl("put greeting hello"), "OK\n");
   EXPECT_EQ(etcdctl("get greeting"), "greeting\nhello\n");
   EXPECT_EQ(etcdctl("get greeting --print-value-only --consistency=s"), "hello\n");
   EXPECT_EQ(etcdctl("del greeting --prev-kv"), "1\ngreeting\nhello\n");
   EXPECT_EQ(etcdctl("compaction 2 --physical"), "compacted revision 2\n");
-  EXPECT_NE(etcdctl("compaction 2").find("etcdserver: mvcc: required revision has been compacted"), std::string::npos);
+  EXPECT_NE(etcdctl("compaction 2").find("etcdserver: mvcc: required revision has been compacted"),
+            std::string::npos);
   EXPECT_NE(etcdctl("endpoint health").find("is healthy"), std::string::npos);
   EXPECT_NE(etcdctl("endpoint status").find("3.6.14"), std::string::npos);
   EXPECT_NE(etcdctl("endpoint hashkv").find(", "), std::string::npos);
@@ -145,7 +153,7 @@ TEST_F(Services, UnmodifiedEtcdctlWorks) {
   EXPECT_EQ(etcdctl("alarm list"), "");
   EXPECT_NE(etcdctl("lease grant 10").find("not in this release"), std::string::npos);
   EXPECT_EQ(etcdctl("defrag").substr(0, 9), "Finished ");
-  EXPECT_NE(etcdctl("--user root:x get a").find("a") , std::string::npos);
+  EXPECT_NE(etcdctl("--user root:x get a").find("a"), std::string::npos);
 }
 
 class Announcing : public Services {
@@ -154,7 +162,8 @@ class Announcing : public Services {
 };
 
 TEST_F(Announcing, AMemberPublishesItsNameAndUrlsOnce) {
-  ASSERT_TRUE(run_until([&] { return store.members().count(1001) != 0 && store.cluster_version() == "3.6.0"; }));
+  ASSERT_TRUE(
+      run_until([&] { return store.members().count(1001) != 0 && store.cluster_version() == "3.6.0"; }));
   EXPECT_EQ(store.members().at(1001).name, "m1");
   EXPECT_EQ(store.members().at(1001).client_urls, std::vector<std::string>{"http://127.0.0.1:1"});
   const uint64_t slots = consensus.status_.replica.applied.value;
@@ -175,7 +184,8 @@ TEST(AutoCompactorTest, PeriodicForgetsWhatIsOlderThanThePeriodAndOnlyWhenLeadin
   std::vector<std::pair<int, int64_t>> done;
   for (int minute = 0; minute <= 600; ++minute) {
     const int64_t revision = 100 + minute;
-    const int64_t due = compactor.due(start + std::chrono::minutes(minute), revision, compacted, minute > 300);
+    const int64_t due =
+        compactor.due(start + std::chrono::minutes(minute), revision, compacted, minute > 300);
     if (due == 0) continue;
     done.emplace_back(minute, due);
     compacted = due;

@@ -85,7 +85,8 @@ TEST(GrpcTimeout, IsParsedStrictly) {
   EXPECT_EQ(parse_grpc_timeout("1H"), nanoseconds(3'600'000'000'000));
   EXPECT_EQ(parse_grpc_timeout("5n"), nanoseconds(5));
   EXPECT_GT(parse_grpc_timeout("99999999H").value(), nanoseconds(0));
-  for (const char* bad : {"", "5", "m", "5x", "-5m", "123456789S", "5 m", "+5m"}) EXPECT_FALSE(parse_grpc_timeout(bad)) << bad;
+  for (const char* bad : {"", "5", "m", "5x", "-5m", "123456789S", "5 m", "+5m"})
+    EXPECT_FALSE(parse_grpc_timeout(bad)) << bad;
 }
 
 TEST(GrpcTimeout, WhatIsFormattedIsNeverShorterThanWhatWasAsked) {

@@ -13,8 +13,8 @@ struct Handler : HttpHandler {
   int cancelled = 0;
   std::vector<std::string> seen;
   void on_request(CallId call, const HttpRequest& request) override {
-    seen.push_back(std::string(request.method) + " " + std::string(request.path) + " " + std::string(request.query) + " " +
-                   std::string(request.body));
+    seen.push_back(std::string(request.method) + " " + std::string(request.path) + " " +
+                   std::string(request.query) + " " + std::string(request.body));
     if (park)
       parked.push_back(call);
     else
@@ -98,7 +98,8 @@ TEST_F(Http1, HeadersAndBodiesAboveTheLimitsAreRefused) {
   connection->tell_if_closed();
   connection = std::make_shared<FakeConnection>();
   server.adopt(connection);
-  EXPECT_NE(ask("POST /health HTTP/1.1\r\nHost: x\r\nContent-Length: 3000000\r\n\r\nx").find("413"), std::string::npos);
+  EXPECT_NE(ask("POST /health HTTP/1.1\r\nHost: x\r\nContent-Length: 3000000\r\n\r\nx").find("413"),
+            std::string::npos);
 }
 
 TEST_F(Http1, ABodyThatWaitsForPermissionGetsIt) {

@@ -37,8 +37,8 @@ struct TestHandler : HttpHandler {
   Server* server = nullptr;
   std::string seen;
   void on_request(CallId call, const HttpRequest& request) override {
-    seen = std::string(request.method) + " " + std::string(request.path) + "?" + std::string(request.query) + " " +
-           std::string(request.body);
+    seen = std::string(request.method) + " " + std::string(request.path) + "?" + std::string(request.query) +
+           " " + std::string(request.body);
     server->answer(call, {200, "application/json", "{\"a\":1}", {}});
   }
 };
@@ -47,7 +47,8 @@ class Http2 : public testing::Test {
  protected:
   void SetUp() override { make({}); }
   void make(const Limits& limits) {
-    server = std::make_unique<Server>(loop, limits, [this](const std::string& sentence) { log.push_back(sentence); });
+    server = std::make_unique<Server>(loop, limits,
+                                      [this](const std::string& sentence) { log.push_back(sentence); });
     service.server = handler.server = server.get();
     server->add_unary("/t.T/Echo", &service, 0);
     server->add_unary("/t.T/Park", &service, 1);
@@ -168,7 +169,8 @@ TEST_F(Http2, AStreamOutlivesItsMessagesUntilItIsFinished) {
 }
 
 TEST_F(Http2, MetadataAndDeadlineReachTheService) {
-  client.request("/t.T/Park", std::string("\0\0\0\0\0", 5), {{"token", "abc"}, {"hasleader", "true"}, {"grpc-timeout", "3S"}});
+  client.request("/t.T/Park", std::string("\0\0\0\0\0", 5),
+                 {{"token", "abc"}, {"hasleader", "true"}, {"grpc-timeout", "3S"}});
   exchange();
   const CallId call = service.parked.at(0);
   EXPECT_EQ(server->metadata(call, "token"), "abc");
@@ -198,7 +200,8 @@ TEST_F(Http2, AnOversizedMessageIsRefusedBeforeItIsSent) {
 }
 
 TEST_F(Http2, CompressedMessagesAreRefusedWithWhatIsAccepted) {
-  const int32_t stream = client.request("/t.T/Echo", std::string("\1\0\0\0\1x", 6), {{"grpc-encoding", "gzip"}});
+  const int32_t stream =
+      client.request("/t.T/Echo", std::string("\1\0\0\0\1x", 6), {{"grpc-encoding", "gzip"}});
   exchange();
   EXPECT_EQ(client.answer(stream).field("grpc-status"), "12");
   EXPECT_EQ(client.answer(stream).field("grpc-accept-encoding"), "identity");
@@ -210,13 +213,15 @@ TEST_F(Http2, HalfMessagesNoMessageAndTwoMessagesAreRefused) {
   const int32_t none = client.request("/t.T/Echo", "");
   const int32_t two = client.request("/t.T/Echo", one + one);
   exchange();
-  for (const int32_t stream : {half, none, two}) EXPECT_EQ(client.answer(stream).field("grpc-status"), "13") << stream;
+  for (const int32_t stream : {half, none, two})
+    EXPECT_EQ(client.answer(stream).field("grpc-status"), "13") << stream;
   EXPECT_EQ(service.messages, 0);
   EXPECT_EQ(server->counters().bytes_held, 0u);
 }
 
 TEST_F(Http2, PlainRequestsReachTheirHandler) {
-  const int32_t stream = client.request("/version?x=1", "", {{":method", "GET"}, {"content-type", "text/plain"}});
+  const int32_t stream =
+      client.request("/version?x=1", "", {{":method", "GET"}, {"content-type", "text/plain"}});
   const int32_t lost = client.request("/nothing", "", {{":method", "GET"}, {"content-type", "text/plain"}});
   exchange();
   EXPECT_EQ(handler.seen, "GET /version?x=1 ");
@@ -246,7 +251,8 @@ TEST_F(Http2, StreamsAboveTheLimitAreRefusedAndTheOthersServed) {
   EXPECT_LE(server->counters().calls_open, 10u);
   exchange();
   int refused = 0;
-  for (const int32_t stream : streams) refused += client.answer(stream).error == NGHTTP2_REFUSED_STREAM ? 1 : 0;
+  for (const int32_t stream : streams)
+    refused += client.answer(stream).error == NGHTTP2_REFUSED_STREAM ? 1 : 0;
   EXPECT_EQ(refused, 20);
   EXPECT_FALSE(connection->closed());
 }

@@ -84,7 +84,9 @@ struct TestAnswer {
     return it == fields.end() ? std::string() : it->second;
   }
   // The one gRPC message of a unary answer.
-  std::string message() const { return body.size() < grpc_prefix_bytes ? std::string() : body.substr(grpc_prefix_bytes); }
+  std::string message() const {
+    return body.size() < grpc_prefix_bytes ? std::string() : body.substr(grpc_prefix_bytes);
+  }
 };
 
 class TestClient {
@@ -107,8 +109,12 @@ class TestClient {
   using Fields = std::vector<std::pair<std::string, std::string>>;
   // `body` leaves whole with END_STREAM, unless `open`.
   int32_t request(const std::string& path, std::string body, const Fields& extra = {}, bool open = false) {
-    Fields fields{{":method", "POST"},  {":scheme", "http"}, {":path", path},
-                  {":authority", "t"},  {"content-type", "application/grpc"}, {"te", "trailers"}};
+    Fields fields{{":method", "POST"},
+                  {":scheme", "http"},
+                  {":path", path},
+                  {":authority", "t"},
+                  {"content-type", "application/grpc"},
+                  {"te", "trailers"}};
     for (const auto& [name, value] : extra) {
       bool replaced = false;
       for (auto& field : fields)
@@ -121,14 +127,16 @@ class TestClient {
     std::vector<nghttp2_nv> nv;
     for (const auto& [name, value] : fields)
       nv.push_back({reinterpret_cast<uint8_t*>(const_cast<char*>(name.data())),
-                    reinterpret_cast<uint8_t*>(const_cast<char*>(value.data())), name.size(), value.size(), 0});
+                    reinterpret_cast<uint8_t*>(const_cast<char*>(value.data())), name.size(), value.size(),
+                    0});
     auto& upload = uploads_.emplace_back(std::make_unique<Upload>());
     upload->bytes = std::move(body);
     upload->open = open;
     nghttp2_data_provider provider{};
     provider.source.ptr = upload.get();
     provider.read_callback = read_body;
-    const int32_t stream = nghttp2_submit_request(session_, nullptr, nv.data(), nv.size(), &provider, nullptr);
+    const int32_t stream =
+        nghttp2_submit_request(session_, nullptr, nv.data(), nv.size(), &provider, nullptr);
     streams_[stream] = upload.get();
     return stream;
   }
@@ -155,7 +163,8 @@ class TestClient {
     return bytes;
   }
   bool feed(std::string_view bytes) {
-    return nghttp2_session_mem_recv(session_, reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size()) >= 0;
+    return nghttp2_session_mem_recv(session_, reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size()) >=
+           0;
   }
   // Until nothing moves; the client's bytes arrive in pieces of `piece`.
   void exchange(FakeConnection& server, size_t piece = 1 << 20) {
@@ -190,11 +199,14 @@ class TestClient {
   }
   static int on_header(nghttp2_session*, const nghttp2_frame* frame, const uint8_t* name, size_t name_size,
                        const uint8_t* value, size_t value_size, uint8_t, void* self) {
-    static_cast<TestClient*>(self)->answers_[frame->hd.stream_id].fields[std::string(
-        reinterpret_cast<const char*>(name), name_size)] = std::string(reinterpret_cast<const char*>(value), value_size);
+    static_cast<TestClient*>(self)
+        ->answers_[frame->hd.stream_id]
+        .fields[std::string(reinterpret_cast<const char*>(name), name_size)] =
+        std::string(reinterpret_cast<const char*>(value), value_size);
     return 0;
   }
-  static int on_data(nghttp2_session*, uint8_t, int32_t stream, const uint8_t* data, size_t size, void* self) {
+  static int on_data(nghttp2_session*, uint8_t, int32_t stream, const uint8_t* data, size_t size,
+                     void* self) {
     static_cast<TestClient*>(self)->answers_[stream].body.append(reinterpret_cast<const char*>(data), size);
     return 0;
   }

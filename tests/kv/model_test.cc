@@ -6,7 +6,7 @@
 #include <map>
 #include <random>
 
-#include "google/protobuf/util/message_differencer.h"
+#include <google/protobuf/util/message_differencer.h>
 #include "store_fixture.h"
 
 namespace decree::kv {
@@ -39,10 +39,11 @@ class Model {
     }
     response->set_count(static_cast<int64_t>(kvs.size()));
     if (r.count_only()) kvs.clear();
-    const bool sorted = r.sort_order() != pb::RangeRequest::NONE &&
-                        !(r.sort_target() == pb::RangeRequest::KEY && r.sort_order() == pb::RangeRequest::ASCEND);
-    const bool filtered = r.min_mod_revision() != 0 || r.max_mod_revision() != 0 || r.min_create_revision() != 0 ||
-                          r.max_create_revision() != 0;
+    const bool sorted =
+        r.sort_order() != pb::RangeRequest::NONE &&
+        !(r.sort_target() == pb::RangeRequest::KEY && r.sort_order() == pb::RangeRequest::ASCEND);
+    const bool filtered = r.min_mod_revision() != 0 || r.max_mod_revision() != 0 ||
+                          r.min_create_revision() != 0 || r.max_create_revision() != 0;
     if (!sorted && !filtered && r.limit() > 0 && kvs.size() > static_cast<size_t>(r.limit()) + 1) {
       kvs.resize(static_cast<size_t>(r.limit()) + 1);
     }
@@ -58,11 +59,16 @@ class Model {
       const auto& x = down ? b : a;
       const auto& y = down ? a : b;
       switch (r.sort_target()) {
-        case pb::RangeRequest::VERSION: return x.version() < y.version();
-        case pb::RangeRequest::CREATE: return x.create_revision() < y.create_revision();
-        case pb::RangeRequest::MOD: return x.mod_revision() < y.mod_revision();
-        case pb::RangeRequest::VALUE: return x.value() < y.value();
-        default: return x.key() < y.key();
+        case pb::RangeRequest::VERSION:
+          return x.version() < y.version();
+        case pb::RangeRequest::CREATE:
+          return x.create_revision() < y.create_revision();
+        case pb::RangeRequest::MOD:
+          return x.mod_revision() < y.mod_revision();
+        case pb::RangeRequest::VALUE:
+          return x.value() < y.value();
+        default:
+          return x.key() < y.key();
       }
     });
     if (r.limit() > 0 && kvs.size() > static_cast<size_t>(r.limit())) {
@@ -87,7 +93,8 @@ class Model {
     if (changed_) states_.push_back(next_);
   }
   std::string check_put(const pb::PutRequest& r) const {
-    if ((r.ignore_value() || r.ignore_lease()) && at(revision()).count(r.key()) == 0) return std::string(kKeyNotFound.text);
+    if ((r.ignore_value() || r.ignore_lease()) && at(revision()).count(r.key()) == 0)
+      return std::string(kKeyNotFound.text);
     return r.lease() != 0 ? std::string(kLeaseNotFound.text) : "";
   }
   void put(const pb::PutRequest& r, pb::PutResponse* response) {
@@ -130,21 +137,36 @@ class Model {
   static bool holds(const pb::Compare& c, const mvccpb::KeyValue& kv) {
     int64_t order = 0;
     switch (c.target()) {
-      case pb::Compare::VERSION: order = kv.version() - c.version(); break;
-      case pb::Compare::CREATE: order = kv.create_revision() - c.create_revision(); break;
-      case pb::Compare::MOD: order = kv.mod_revision() - c.mod_revision(); break;
-      case pb::Compare::VALUE: order = kv.value().compare(c.value()); break;
-      default: order = kv.lease() - c.lease(); break;
+      case pb::Compare::VERSION:
+        order = kv.version() - c.version();
+        break;
+      case pb::Compare::CREATE:
+        order = kv.create_revision() - c.create_revision();
+        break;
+      case pb::Compare::MOD:
+        order = kv.mod_revision() - c.mod_revision();
+        break;
+      case pb::Compare::VALUE:
+        order = kv.value().compare(c.value());
+        break;
+      default:
+        order = kv.lease() - c.lease();
+        break;
     }
     switch (c.result()) {
-      case pb::Compare::EQUAL: return order == 0;
-      case pb::Compare::NOT_EQUAL: return order != 0;
-      case pb::Compare::GREATER: return order > 0;
-      default: return order < 0;
+      case pb::Compare::EQUAL:
+        return order == 0;
+      case pb::Compare::NOT_EQUAL:
+        return order != 0;
+      case pb::Compare::GREATER:
+        return order > 0;
+      default:
+        return order < 0;
     }
   }
   bool branch(const pb::TxnRequest& r) const {
-    return std::all_of(r.compare().begin(), r.compare().end(), [this](const pb::Compare& c) { return holds(c); });
+    return std::all_of(r.compare().begin(), r.compare().end(),
+                       [this](const pb::Compare& c) { return holds(c); });
   }
   // Compares do not change while a transaction is checked, and run() asks them of the state before it.
   std::string check(const pb::TxnRequest& r) const {
@@ -195,10 +217,14 @@ class Generator {
   std::string key() { return std::string(1, static_cast<char>('a' + below(6))) + (one_in(3) ? "x" : ""); }
   std::string end() {
     switch (below(5)) {
-      case 0: return kToEnd;
-      case 1: return key();
-      case 2: return "z";
-      default: return "";
+      case 0:
+        return kToEnd;
+      case 1:
+        return key();
+      case 2:
+        return "z";
+      default:
+        return "";
     }
   }
   pb::PutRequest put() {
@@ -221,7 +247,9 @@ class Generator {
     r.set_prev_kv(one_in(2));
     return r;
   }
-  int64_t some_revision(int64_t current) { return static_cast<int64_t>(below(static_cast<uint64_t>(current) + 3)) - 1; }
+  int64_t some_revision(int64_t current) {
+    return static_cast<int64_t>(below(static_cast<uint64_t>(current) + 3)) - 1;
+  }
   pb::RangeRequest range(int64_t current) {
     pb::RangeRequest r;
     r.set_key(key());
@@ -245,11 +273,21 @@ class Generator {
     c.set_result(static_cast<pb::Compare::CompareResult>(below(4)));
     c.set_target(static_cast<pb::Compare::CompareTarget>(below(5)));
     switch (c.target()) {
-      case pb::Compare::VERSION: c.set_version(static_cast<int64_t>(below(3))); break;
-      case pb::Compare::CREATE: c.set_create_revision(some_revision(current)); break;
-      case pb::Compare::MOD: c.set_mod_revision(some_revision(current)); break;
-      case pb::Compare::VALUE: c.set_value(std::to_string(below(12))); break;
-      default: c.set_lease(0); break;
+      case pb::Compare::VERSION:
+        c.set_version(static_cast<int64_t>(below(3)));
+        break;
+      case pb::Compare::CREATE:
+        c.set_create_revision(some_revision(current));
+        break;
+      case pb::Compare::MOD:
+        c.set_mod_revision(some_revision(current));
+        break;
+      case pb::Compare::VALUE:
+        c.set_value(std::to_string(below(12)));
+        break;
+      default:
+        c.set_lease(0);
+        break;
     }
     return c;
   }
@@ -260,13 +298,19 @@ class Generator {
       while (!one_in(3)) {
         auto* op = ops->Add();
         switch (below(depth < 3 ? 4 : 3)) {
-          case 0: *op->mutable_request_put() = put(); break;
-          case 1: *op->mutable_request_delete_range() = del(); break;
+          case 0:
+            *op->mutable_request_put() = put();
+            break;
+          case 1:
+            *op->mutable_request_delete_range() = del();
+            break;
           case 2:
             *op->mutable_request_range() = range(current);
             if (!one_in(8)) op->mutable_request_range()->set_revision(0);
             break;
-          default: *op->mutable_request_txn() = txn(current, depth + 1); break;
+          default:
+            *op->mutable_request_txn() = txn(current, depth + 1);
+            break;
         }
       }
     }
@@ -312,7 +356,9 @@ class History {
     switch (generate_.below(12)) {
       case 0:
       case 1:
-      case 2: put(); break;
+      case 2:
+        put();
+        break;
       case 3: {
         const auto r = generate_.del();
         pb::DeleteRangeResponse want;
@@ -324,15 +370,21 @@ class History {
       }
       case 4:
       case 5:
-      case 6: txn(); break;
+      case 6:
+        txn();
+        break;
       case 7:
         if (generate_.one_in(4)) compact();
         break;
-      case 8: d_.store.background_slice(); break;
+      case 8:
+        d_.store.background_slice();
+        break;
       case 9:
         if (generate_.one_in(10)) move_by_snapshot();
         break;
-      default: range(); break;
+      default:
+        range();
+        break;
     }
     ASSERT_EQ(d_.store.current_revision(), m.revision());
     ASSERT_EQ(d_.store.sizes().keys, m.at(m.revision()).size());
@@ -373,8 +425,9 @@ class History {
     expect_same(d_.range_reply(r), error, want);
     if (!error.empty()) return;
     // The job form says the same.
-    RangeJob job(std::const_pointer_cast<Mvcc>(std::shared_ptr<const Mvcc>(std::shared_ptr<void>(), &d_.store.mvcc())), r,
-                 {.cluster_id = 11, .member_id = 22, .revision = model_.revision(), .term = 7});
+    RangeJob job(
+        std::const_pointer_cast<Mvcc>(std::shared_ptr<const Mvcc>(std::shared_ptr<void>(), &d_.store.mvcc())),
+        r, {.cluster_id = 11, .member_id = 22, .revision = model_.revision(), .term = 7});
     while (!job.prepare()) {
     }
     std::string body;

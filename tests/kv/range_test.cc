@@ -194,7 +194,8 @@ TEST(RangeJob, GivesTheAnswerOfItsMomentWhateverHappensMeanwhile) {
       d.store.background_slice();
     });
     EXPECT_EQ(got, want);
-    if (request.revision() == 0 && requests[4].revision() != 0) requests[4].set_revision(d.store.current_revision());
+    if (request.revision() == 0 && requests[4].revision() != 0)
+      requests[4].set_revision(d.store.current_revision());
   }
   EXPECT_EQ(d.store.mvcc().broken_invariant(), "");
 }

@@ -77,7 +77,8 @@ TEST(RequestCheck, DuplicateKeys) {
     for (const auto& op : ops) *txn.add_failure() = op;
     return check_txn(txn);
   };
-  const auto nested = [](const std::vector<pb::RequestOp>& then_ops, const std::vector<pb::RequestOp>& else_ops) {
+  const auto nested = [](const std::vector<pb::RequestOp>& then_ops,
+                         const std::vector<pb::RequestOp>& else_ops) {
     pb::TxnRequest txn;
     for (const auto& op : then_ops) *txn.add_success() = op;
     for (const auto& op : else_ops) *txn.add_failure() = op;

@@ -6,13 +6,16 @@
 namespace decree::kv {
 namespace {
 
-std::string take(SnapshotSource* source, size_t bytes_max, const std::function<void()>& meanwhile = [] {}) {
+std::string take(
+    SnapshotSource* source, size_t bytes_max, const std::function<void()>& meanwhile = [] {}) {
   std::string out;
   while (source->next(bytes_max, &out)) meanwhile();
   return out;
 }
 
-std::string take(Driver& d, size_t bytes_max = 1 << 16) { return take(d.store.begin_snapshot().get(), bytes_max); }
+std::string take(Driver& d, size_t bytes_max = 1 << 16) {
+  return take(d.store.begin_snapshot().get(), bytes_max);
+}
 
 Result<void> restore(Driver& d, std::string_view bytes, size_t piece) {
   auto sink = d.store.begin_restore();

@@ -23,7 +23,8 @@ class Driver {
   Driver() : store({.cluster_id = 11, .member_id = 22}) {}
 
   Reply apply(CommandType type, const std::string& request, uint64_t quota = 0) {
-    Reply reply = store.apply({.slot = Slot(++slot), .term = 7, .wants_reply = true}, encode_command(type, request, quota));
+    Reply reply = store.apply({.slot = Slot(++slot), .term = 7, .wants_reply = true},
+                              encode_command(type, request, quota));
     const std::string broken = store.mvcc().broken_invariant();
     EXPECT_EQ(broken, "");
     return reply;
@@ -74,7 +75,9 @@ class Driver {
     return ok<pb::AlarmResponse>(apply(CommandType::alarm, request.SerializeAsString()));
   }
   Reply range_reply(const pb::RangeRequest& request) { return store.range_whole(request, 7); }
-  pb::RangeResponse range(const pb::RangeRequest& request) { return ok<pb::RangeResponse>(range_reply(request)); }
+  pb::RangeResponse range(const pb::RangeRequest& request) {
+    return ok<pb::RangeResponse>(range_reply(request));
+  }
   pb::RangeResponse get(const std::string& key, const std::string& end = "", int64_t revision = 0) {
     pb::RangeRequest request;
     request.set_key(key);
@@ -134,14 +137,23 @@ inline pb::Compare compare_int(const std::string& key, pb::Compare::CompareTarge
   c.set_target(target);
   c.set_result(result);
   switch (target) {
-    case pb::Compare::VERSION: c.set_version(value); break;
-    case pb::Compare::CREATE: c.set_create_revision(value); break;
-    case pb::Compare::MOD: c.set_mod_revision(value); break;
-    default: c.set_lease(value); break;
+    case pb::Compare::VERSION:
+      c.set_version(value);
+      break;
+    case pb::Compare::CREATE:
+      c.set_create_revision(value);
+      break;
+    case pb::Compare::MOD:
+      c.set_mod_revision(value);
+      break;
+    default:
+      c.set_lease(value);
+      break;
   }
   return c;
 }
-inline pb::Compare compare_value(const std::string& key, pb::Compare::CompareResult result, const std::string& value) {
+inline pb::Compare compare_value(const std::string& key, pb::Compare::CompareResult result,
+                                 const std::string& value) {
   pb::Compare c;
   c.set_key(key);
   c.set_target(pb::Compare::VALUE);

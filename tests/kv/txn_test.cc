@@ -52,7 +52,8 @@ TEST(Txn, EveryCompareTargetAndRelation) {
   EXPECT_TRUE(holds(compare_value("k", pb::Compare::GREATER, "l")));
   EXPECT_TRUE(holds(compare_value("k", pb::Compare::LESS, "ma")));
   EXPECT_TRUE(holds(compare_value("k", pb::Compare::NOT_EQUAL, "")));
-  for (const auto result : {pb::Compare::EQUAL, pb::Compare::NOT_EQUAL, pb::Compare::LESS, pb::Compare::GREATER}) {
+  for (const auto result :
+       {pb::Compare::EQUAL, pb::Compare::NOT_EQUAL, pb::Compare::LESS, pb::Compare::GREATER}) {
     EXPECT_FALSE(holds(compare_value("missing", result, "")));
     EXPECT_FALSE(holds(compare_value("missing", result, "x")));
   }
@@ -169,7 +170,11 @@ TEST(Txn, AnErrorAnywhereInTheChosenTreeChangesNothing) {
   *inner.add_success() = get_op("a", "", 99);
   *request.add_success() = txn_op(inner);
   expect_refusal(d.txn_reply(request), kFutureRevision);
-  request.mutable_success(1)->mutable_request_txn()->mutable_success(0)->mutable_request_range()->set_revision(2);
+  request.mutable_success(1)
+      ->mutable_request_txn()
+      ->mutable_success(0)
+      ->mutable_request_range()
+      ->set_revision(2);
   expect_refusal(d.txn_reply(request), kCompacted);
   request.mutable_success()->DeleteSubrange(1, 1);
   auto* put = request.add_success()->mutable_request_put();

@@ -58,11 +58,12 @@ class Tcp : public testing::Test {
     });
     ASSERT_TRUE(listening.ok()) << listening.error().message;
     listener = std::move(*listening);
-    connect_tcp(loop, {"127.0.0.1", listener->port()}, milliseconds(2000), [this](Result<std::shared_ptr<Connection>> c) {
-      ASSERT_TRUE(c.ok()) << c.error().message;
-      client.connection = std::move(*c);
-      client.connection->start(&client);
-    });
+    connect_tcp(loop, {"127.0.0.1", listener->port()}, milliseconds(2000),
+                [this](Result<std::shared_ptr<Connection>> c) {
+                  ASSERT_TRUE(c.ok()) << c.error().message;
+                  client.connection = std::move(*c);
+                  client.connection->start(&client);
+                });
     ASSERT_TRUE(run_until([&] { return server.connection && client.connection; }));
   }
   EventLoop loop;
@@ -148,7 +149,8 @@ TEST_F(Tcp, APortInUseIsNamedInASentence) {
   connect_pair();
   const auto second = listen_tcp(loop, {"127.0.0.1", listener->port()}, [](std::shared_ptr<Connection>) {});
   ASSERT_FALSE(second.ok());
-  EXPECT_NE(second.error().message.find("port " + std::to_string(listener->port()) + " is in use"), std::string::npos)
+  EXPECT_NE(second.error().message.find("port " + std::to_string(listener->port()) + " is in use"),
+            std::string::npos)
       << second.error().message;
 }
 
@@ -207,15 +209,16 @@ TEST_F(Tcp, WithoutDescriptorsTheListenerRestsInsteadOfSpinning) {
   auto listening = listen_tcp(loop, {"127.0.0.1", 0}, [&](std::shared_ptr<Connection>) { ++accepted; });
   ASSERT_TRUE(listening.ok());
   Recorder outside;
-  connect_tcp(loop, {"127.0.0.1", (*listening)->port()}, milliseconds(2000), [&](Result<std::shared_ptr<Connection>> c) {
-    ASSERT_TRUE(c.ok());
-    outside.connection = std::move(*c);
-    // From here on no descriptor is left for the accept.
-    rlimit limit{};
-    ::getrlimit(RLIMIT_NOFILE, &limit);
-    limit.rlim_cur = 3;
-    ::setrlimit(RLIMIT_NOFILE, &limit);
-  });
+  connect_tcp(loop, {"127.0.0.1", (*listening)->port()}, milliseconds(2000),
+              [&](Result<std::shared_ptr<Connection>> c) {
+                ASSERT_TRUE(c.ok());
+                outside.connection = std::move(*c);
+                // From here on no descriptor is left for the accept.
+                rlimit limit{};
+                ::getrlimit(RLIMIT_NOFILE, &limit);
+                limit.rlim_cur = 3;
+                ::setrlimit(RLIMIT_NOFILE, &limit);
+              });
   (*listening)->pause_accepting(true);
   ASSERT_TRUE(run_until([&] { return outside.connection != nullptr; }));
   (*listening)->pause_accepting(false);
@@ -264,7 +267,8 @@ TEST(HostPortText, IsParsedStrictly) {
   ASSERT_TRUE(v6.ok());
   EXPECT_EQ(v6->host, "::1");
   EXPECT_EQ(to_string(*v6), "[::1]:1");
-  for (const char* bad : {"", "host", ":1", "::1:80", "a:99999", "a:-1", "a:1x", "[]:1"}) EXPECT_FALSE(parse_host_port(bad).ok()) << bad;
+  for (const char* bad : {"", "host", ":1", "::1:80", "a:99999", "a:-1", "a:1x", "[]:1"})
+    EXPECT_FALSE(parse_host_port(bad).ok()) << bad;
 }
 
 }  // namespace

@@ -112,7 +112,8 @@ TEST(PaperM12, AVoteLeavesOnlyAfterItIsOnDisk) {
   c.input(1, Received{NodeId(2), Prepare{Ballot{0, 500, 0, NodeId(2)}, Slot(1)}});
   for (const Frame& f : c.net()) EXPECT_FALSE(is<Promise>(f) && f.from == NodeId(1));
   c.sync(1);
-  EXPECT_TRUE(std::any_of(c.net().begin(), c.net().end(), [](const Frame& f) { return is<Promise>(f) && f.from == NodeId(1); }));
+  EXPECT_TRUE(std::any_of(c.net().begin(), c.net().end(),
+                          [](const Frame& f) { return is<Promise>(f) && f.from == NodeId(1); }));
 }
 
 TEST(PaperM12, ALoggedBallotStillBindsAfterARestart) {
@@ -180,8 +181,14 @@ TEST(PaperM13, TheValueOfAnEarlierRoundIsUsedAgain) {
 }
 
 TEST(PaperM13, OfSeveralEarlierValuesTheHighestRoundWins) {
-  PromiseReport low{NodeId(1), Slot(0), Slot(0), {PromiseRun{Ballot{0, 3, 0, NodeId(1)}, false, SlotRange{Slot(1), Slot(2)}}}};
-  PromiseReport high{NodeId(2), Slot(0), Slot(0), {PromiseRun{Ballot{0, 5, 0, NodeId(2)}, false, SlotRange{Slot(1), Slot(2)}}}};
+  PromiseReport low{NodeId(1),
+                    Slot(0),
+                    Slot(0),
+                    {PromiseRun{Ballot{0, 3, 0, NodeId(1)}, false, SlotRange{Slot(1), Slot(2)}}}};
+  PromiseReport high{NodeId(2),
+                     Slot(0),
+                     Slot(0),
+                     {PromiseRun{Ballot{0, 5, 0, NodeId(2)}, false, SlotRange{Slot(1), Slot(2)}}}};
   const std::vector<PromiseReport> quorum{low, high};
   const auto picks = choose_values(quorum, Slot(1));
   ASSERT_EQ(picks.size(), 1u);
@@ -191,7 +198,10 @@ TEST(PaperM13, OfSeveralEarlierValuesTheHighestRoundWins) {
 
 TEST(PaperM13, ALawOutranksEveryBallot) {
   PromiseReport law{NodeId(1), Slot(0), Slot(0), {PromiseRun{Ballot{}, true, SlotRange{Slot(1), Slot(2)}}}};
-  PromiseReport high{NodeId(2), Slot(0), Slot(0), {PromiseRun{Ballot{0, 5, 0, NodeId(2)}, false, SlotRange{Slot(1), Slot(2)}}}};
+  PromiseReport high{NodeId(2),
+                     Slot(0),
+                     Slot(0),
+                     {PromiseRun{Ballot{0, 5, 0, NodeId(2)}, false, SlotRange{Slot(1), Slot(2)}}}};
   const std::vector<PromiseReport> quorum{high, law};
   EXPECT_EQ(choose_values(quorum, Slot(1))[0].holder, NodeId(1));
 }
@@ -203,7 +213,8 @@ TEST(PaperM13, RecipientsLogBeforeTheyAnswer) {
   c.member(follower).auto_sync = false;
   c.propose(leader, 1, "x");
   c.deliver_if([&](const Frame& f) { return is<Accept>(f) && f.to.value == follower; });
-  for (const Frame& f : c.net()) EXPECT_FALSE(is<Accepted>(f) && f.from.value == follower) << "acknowledged before the disk had it";
+  for (const Frame& f : c.net())
+    EXPECT_FALSE(is<Accepted>(f) && f.from.value == follower) << "acknowledged before the disk had it";
   c.sync(follower);
   EXPECT_TRUE(std::any_of(c.net().begin(), c.net().end(),
                           [&](const Frame& f) { return is<Accepted>(f) && f.from.value == follower; }));

@@ -33,8 +33,9 @@ void check_applied(TestCluster& c, Schedule& s, std::map<uint32_t, size_t>& seen
         ASSERT_GE(d.term, m.applied[from - 1].term) << "seed " << seed;
       }
       const auto [it, fresh] = s.decided.emplace(d.slot.value, std::pair{d.entry.digest, node});
-      ASSERT_EQ(it->second.first, d.entry.digest) << "I7/I8: slot " << d.slot.value << " differs between " << node << " and "
-                                                  << it->second.second << ", seed " << seed;
+      ASSERT_EQ(it->second.first, d.entry.digest)
+          << "I7/I8: slot " << d.slot.value << " differs between " << node << " and " << it->second.second
+          << ", seed " << seed;
       if (d.entry.kind != EntryKind::command) continue;
       if (fresh) {
         ASSERT_TRUE(s.applied_ids.insert(d.entry.id).second) << "I16: applied twice, seed " << seed;
@@ -45,7 +46,8 @@ void check_applied(TestCluster& c, Schedule& s, std::map<uint32_t, size_t>& seen
     }
     for (const OutcomeNotice& o : m.outcomes)
       if (o.outcome == Outcome::definitely_not)
-        s.refused.insert(std::to_string(o.id.node.value) + "/" + std::to_string(o.id.boot) + "/" + std::to_string(o.id.seq));
+        s.refused.insert(std::to_string(o.id.node.value) + "/" + std::to_string(o.id.boot) + "/" +
+                         std::to_string(o.id.seq));
     m.outcomes.clear();
   }
 }
@@ -79,7 +81,8 @@ void run(uint64_t seed) {
       if (c.up(node)) {
         const uint64_t boot = c.member(node).disk.boots;
         const uint64_t seq = ++seqs[node];
-        const std::string text = std::to_string(node) + "/" + std::to_string(boot) + "/" + std::to_string(seq);
+        const std::string text =
+            std::to_string(node) + "/" + std::to_string(boot) + "/" + std::to_string(seq);
         c.input(node, Propose{testing::command(node, seq, text, boot)});
       }
     } else if (dice < 96) {
@@ -104,7 +107,9 @@ void run(uint64_t seed) {
   c.deliver_all();
   const auto converged = [&] {
     for (auto& [node, m] : c.all())
-      if (c.log(node) != c.log(1) || c.at(node).status().decided != c.at(1).status().decided || c.leader() == 0) return false;
+      if (c.log(node) != c.log(1) || c.at(node).status().decided != c.at(1).status().decided ||
+          c.leader() == 0)
+        return false;
     return true;
   };
   c.tick(300);

@@ -71,8 +71,10 @@ struct Disk {
         }
       }
       if (const auto* r = std::get_if<LawRecord>(&record))
-        for (size_t i = 0; i < r->entries.size(); ++i) s.accepted[r->first + i] = AcceptedEntry{Ballot{}, true, r->entries[i]};
-      if (const auto* r = std::get_if<DecidedRecord>(&record)) s.decided_hint = std::max(s.decided_hint, r->upto);
+        for (size_t i = 0; i < r->entries.size(); ++i)
+          s.accepted[r->first + i] = AcceptedEntry{Ballot{}, true, r->entries[i]};
+      if (const auto* r = std::get_if<DecidedRecord>(&record))
+        s.decided_hint = std::max(s.decided_hint, r->upto);
       if (const auto* r = std::get_if<SnapshotRecord>(&record)) {
         s.snapshot_index = r->index;
         s.snapshot_chain = r->chain;
@@ -227,9 +229,7 @@ class TestCluster {
       if (up(f.to.value)) input(f.to.value, Received{f.from, f.message});
     return now.size();
   }
-  size_t discard_if(const std::function<bool(const Frame&)>& pick) {
-    return std::erase_if(net_, pick);
-  }
+  size_t discard_if(const std::function<bool(const Frame&)>& pick) { return std::erase_if(net_, pick); }
   void tick(uint32_t ticks = 1) {
     for (uint32_t i = 0; i < ticks; ++i) {
       ++now_;
@@ -284,7 +284,8 @@ class TestCluster {
     std::vector<Job> jobs;
     std::swap(jobs, m.jobs);
     for (const Job& job : jobs) {
-      if (const auto* cut = std::get_if<TruncateLogJob>(&job)) m.disk.truncated = std::max(m.disk.truncated, cut->upto);
+      if (const auto* cut = std::get_if<TruncateLogJob>(&job))
+        m.disk.truncated = std::max(m.disk.truncated, cut->upto);
       if (const auto* send = std::get_if<SendSnapshotJob>(&job))
         parcels_.push_back(SnapshotParcel{send->to.value, m.disk.snapshot});
       if (const auto* read = std::get_if<SendLogJob>(&job)) {

@@ -100,8 +100,8 @@ void MemoryMember::start() {
   Options protocol;
   protocol.seed = self_.value;
   protocol.cached_log_bytes_max = 16u << 10;
-  node_ = std::make_unique<runtime::Node>(*this, Replica(std::move(recovered), cluster_.membership, protocol), *machine_,
-                                          *snapshots_, node, this);
+  node_ = std::make_unique<runtime::Node>(*this, Replica(std::move(recovered), cluster_.membership, protocol),
+                                          *machine_, *snapshots_, node, this);
   node_->set_sink(this);
   applied.clear();
   outcomes.clear();
@@ -136,9 +136,8 @@ void MemoryMember::commit(std::vector<PersistedRecord> batch) {
 void MemoryMember::read_log(SlotRange slots, uint64_t bytes_max, LogReadDone done) {
   Result<std::vector<Entry>> read = data_->wal().read(slots, bytes_max);
   if (read && read->empty()) read = Error{ErrorCode::not_found, "cut"};
-  done_.push_back([done = std::move(done), result = std::make_shared<Result<std::vector<Entry>>>(std::move(read))] {
-    done(std::move(*result));
-  });
+  done_.push_back([done = std::move(done), result = std::make_shared<Result<std::vector<Entry>>>(
+                                               std::move(read))] { done(std::move(*result)); });
 }
 
 void MemoryMember::truncate_log(Slot upto) { ASSERT_TRUE(data_->wal().truncate_behind(upto).ok()); }
@@ -223,7 +222,8 @@ void MemoryCluster::tick() {
 
 MemoryMember* MemoryCluster::leader() {
   for (auto& m : members_)
-    if (m->node_ != nullptr && m->node_->replica().status().role == Role::leader && !isolated_[m->self_]) return m.get();
+    if (m->node_ != nullptr && m->node_->replica().status().role == Role::leader && !isolated_[m->self_])
+      return m.get();
   return nullptr;
 }
 

@@ -1,5 +1,5 @@
-// Three real Nodes over an in-memory network and the storage layer on an in-memory disk; time is a counter. One thread,
-// deterministic from the seed.
+// Three real Nodes over an in-memory network and the storage layer on an in-memory disk; time is a counter.
+// One thread, deterministic from the seed.
 #pragma once
 
 #include <deque>

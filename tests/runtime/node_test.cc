@@ -122,7 +122,8 @@ TEST_F(Three, AMemberLongAwayGetsAWholeSnapshotAndGoesOnFromThere) {
     }
   }
   cluster.member(away).start();
-  EXPECT_TRUE(cluster.until([&] { return all_equal() && cluster.member(away).machine().list().size() == 1201; }, 20000));
+  EXPECT_TRUE(cluster.until(
+      [&] { return all_equal() && cluster.member(away).machine().list().size() == 1201; }, 20000));
   EXPECT_GE(cluster.member(away).node().counters().snapshots_installed, 1U);
   // What was installed survives a power failure.
   cluster.member(away).crash();
@@ -183,7 +184,8 @@ TEST_F(Three, ARetiredLeaderHandsOverWithoutLosingWrites) {
   ASSERT_EQ(cluster.put(1, "a"), "1");
   const size_t old_leader = leader_number();
   cluster.member(old_leader).node().retire();
-  ASSERT_TRUE(cluster.until([&] { return cluster.leader() != nullptr && leader_number() != old_leader; }, 200));
+  ASSERT_TRUE(
+      cluster.until([&] { return cluster.leader() != nullptr && leader_number() != old_leader; }, 200));
   EXPECT_EQ(cluster.put(leader_number(), "b"), "2");
 }
 
@@ -205,7 +207,8 @@ TEST(NodeQueues, AreBounded) {
   for (int i = 0; i < 30000; ++i) seqs.push_back(m.node().propose("x"));
   cluster.tick();
   size_t refused = 0;
-  for (const uint64_t seq : seqs) refused += m.outcomes.count(seq) != 0 && m.outcomes[seq] == Outcome::definitely_not ? 1 : 0;
+  for (const uint64_t seq : seqs)
+    refused += m.outcomes.count(seq) != 0 && m.outcomes[seq] == Outcome::definitely_not ? 1 : 0;
   EXPECT_GE(refused, 10000U);
 }
 

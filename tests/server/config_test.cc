@@ -36,10 +36,20 @@ TEST(Config, WithoutFlagsItIsOneMemberOnLoopback) {
   EXPECT_TRUE(c.bootstrap_flags.empty());
 }
 
-const std::vector<std::string> kThree = {
-    "--name", "m2", "--data-dir", "d", "--listen-client-urls", "http://127.0.0.1:1", "--advertise-client-urls",
-    "http://127.0.0.1:1", "--listen-peer-urls=http://127.0.0.1:2", "--initial-advertise-peer-urls=http://127.0.0.1:2",
-    "--initial-cluster", "m3=http://127.0.0.1:3,m1=http://127.0.0.1:9,m2=http://127.0.0.1:2", "--initial-cluster-token", "t"};
+const std::vector<std::string> kThree = {"--name",
+                                         "m2",
+                                         "--data-dir",
+                                         "d",
+                                         "--listen-client-urls",
+                                         "http://127.0.0.1:1",
+                                         "--advertise-client-urls",
+                                         "http://127.0.0.1:1",
+                                         "--listen-peer-urls=http://127.0.0.1:2",
+                                         "--initial-advertise-peer-urls=http://127.0.0.1:2",
+                                         "--initial-cluster",
+                                         "m3=http://127.0.0.1:3,m1=http://127.0.0.1:9,m2=http://127.0.0.1:2",
+                                         "--initial-cluster-token",
+                                         "t"};
 
 TEST(Config, ThreeMembersAsEtcdIsStarted) {
   Result<ConfigRequest> request = parse(kThree);
@@ -69,10 +79,12 @@ TEST_P(ConfigRefusal, NamesTheFlagAndTheRemedyInOneSentence) {
 INSTANTIATE_TEST_SUITE_P(
     Table, ConfigRefusal,
     ::testing::Values(
-        Bad{{"--nonsense"}, "unknown flag or word `--nonsense`"}, Bad{{"word"}, "unknown flag or word `word`"},
-        Bad{{"--name"}, "name"}, Bad{{"--name", "a", "--name", "b"}, "given twice"},
-        Bad{{"--cert-file", "x"}, "--cert-file is not supported: TLS"}, Bad{{"--client-cert-auth"}, "--client-cert-auth=true"},
-        Bad{{"--auto-tls=true"}, "TLS"}, Bad{{"--auth-token", "jwt"}, "--auth-token=jwt is not supported"},
+        Bad{{"--nonsense"}, "unknown flag or word `--nonsense`"},
+        Bad{{"word"}, "unknown flag or word `word`"}, Bad{{"--name"}, "name"},
+        Bad{{"--name", "a", "--name", "b"}, "given twice"},
+        Bad{{"--cert-file", "x"}, "--cert-file is not supported: TLS"},
+        Bad{{"--client-cert-auth"}, "--client-cert-auth=true"}, Bad{{"--auto-tls=true"}, "TLS"},
+        Bad{{"--auth-token", "jwt"}, "--auth-token=jwt is not supported"},
         Bad{{"--discovery", "x"}, "--initial-cluster"}, Bad{{"--proxy", "on"}, "--proxy=on"},
         Bad{{"--experimental-foo=1"}, "experimental"}, Bad{{"--force-new-cluster"}, "--force-new-cluster"},
         Bad{{"--unsafe-no-fsync"}, "durable"}, Bad{{"--wal-dir", "x"}, "--wal-dir"},
@@ -87,10 +99,13 @@ INSTANTIATE_TEST_SUITE_P(
         Bad{{"--listen-peer-urls", "http://127.0.0.1:2380/path"}, "path"},
         Bad{{"--listen-peer-urls", "http://127.0.0.1:2379"}, "two of"},
         Bad{{"--listen-peer-urls", ""}, "names no address"},
-        Bad{{"--heartbeat-interval", "300"}, "five times"}, Bad{{"--heartbeat-interval", "abc"}, "whole number"},
-        Bad{{"--election-timeout", "60000"}, "whole number from"}, Bad{{"--snapshot-count", "0"}, "whole number"},
-        Bad{{"--max-txn-ops", "-1"}, "whole number"}, Bad{{"--quota-backend-bytes", "1e9"}, "whole number"},
-        Bad{{"--auto-compaction-mode", "x"}, "neither"}, Bad{{"--auto-compaction-retention", "soon"}, "not a time"},
+        Bad{{"--heartbeat-interval", "300"}, "five times"},
+        Bad{{"--heartbeat-interval", "abc"}, "whole number"},
+        Bad{{"--election-timeout", "60000"}, "whole number from"},
+        Bad{{"--snapshot-count", "0"}, "whole number"}, Bad{{"--max-txn-ops", "-1"}, "whole number"},
+        Bad{{"--quota-backend-bytes", "1e9"}, "whole number"},
+        Bad{{"--auto-compaction-mode", "x"}, "neither"},
+        Bad{{"--auto-compaction-retention", "soon"}, "not a time"},
         Bad{{"--auto-compaction-mode", "revision", "--auto-compaction-retention", "1h"}, "whole number"},
         Bad{{"--log-level", "loud"}, "--log-level"}, Bad{{"--logger", "capnslog"}, "--logger=capnslog"},
         Bad{{"--initial-cluster", "a=http://127.0.0.1:2380"}, "does not contain this member"},
@@ -127,12 +142,14 @@ TEST(Config, FlagBeatsDecreeBeatsEtcdEnvironment) {
 }
 
 TEST(Config, AFileIsReadAndItsMistakesAreLocated) {
-  auto good = parse_config_file("# note\nname: 'm1'\nheartbeat-interval: 50 # fast\n\ndata-dir: \"a b\"\n", "f.yml");
+  auto good =
+      parse_config_file("# note\nname: 'm1'\nheartbeat-interval: 50 # fast\n\ndata-dir: \"a b\"\n", "f.yml");
   ASSERT_TRUE(good.ok()) << good.error().message;
   EXPECT_EQ((*good)["name"], "m1");
   EXPECT_EQ((*good)["heartbeat-interval"], "50");
   EXPECT_EQ((*good)["data-dir"], "a b");
-  for (const char* bad : {"name m1", "\nclient-transport-security:\n  cert-file: x", "nonsense: 1", "name: a\nname: b", "name: 'a"}) {
+  for (const char* bad : {"name m1", "\nclient-transport-security:\n  cert-file: x", "nonsense: 1",
+                          "name: a\nname: b", "name: 'a"}) {
     auto parsed = parse_config_file(bad, "f.yml");
     ASSERT_FALSE(parsed.ok()) << bad;
     EXPECT_NE(parsed.error().message.find("f.yml line"), std::string::npos) << parsed.error().message;
@@ -157,7 +174,9 @@ TEST(Config, EtcdsTimesBecomeTicks) {
 }
 
 TEST(Config, DurationsAreHoursOrGoDurations) {
-  const auto seconds = [](const char* text) { return parse({"--auto-compaction-retention", text})->config->compaction_seconds; };
+  const auto seconds = [](const char* text) {
+    return parse({"--auto-compaction-retention", text})->config->compaction_seconds;
+  };
   EXPECT_EQ(seconds("1"), 3600U);
   EXPECT_EQ(seconds("1h30m"), 5400U);
   EXPECT_EQ(seconds("90s"), 90U);

@@ -22,7 +22,8 @@ struct MemberTest : ::testing::Test {
 
   static uint16_t free_port() {
     net::EventLoop loop;
-    auto listener = net::listen_tcp(loop, net::HostPort{"127.0.0.1", 0}, [](std::shared_ptr<net::Connection> c) { c->close("test"); });
+    auto listener = net::listen_tcp(loop, net::HostPort{"127.0.0.1", 0},
+                                    [](std::shared_ptr<net::Connection> c) { c->close("test"); });
     return (*listener)->port();
   }
   Config config(const std::string& name = "m1", const std::string& token = "t") {
@@ -113,7 +114,8 @@ TEST_F(MemberTest, TwoProcessesCannotShareADirectory) {
 
 TEST_F(MemberTest, APortInUseIsNamed) {
   net::EventLoop loop;
-  auto taken = net::listen_tcp(loop, net::HostPort{"127.0.0.1", 0}, [](std::shared_ptr<net::Connection> c) { c->close("test"); });
+  auto taken = net::listen_tcp(loop, net::HostPort{"127.0.0.1", 0},
+                               [](std::shared_ptr<net::Connection> c) { c->close("test"); });
   ASSERT_TRUE(taken.ok());
   for (const bool peer : {true, false}) {
     Config c = config();
@@ -122,7 +124,8 @@ TEST_F(MemberTest, APortInUseIsNamed) {
     const std::optional<StartProblem> problem = start(c);
     ASSERT_TRUE(problem.has_value());
     EXPECT_EQ(problem->code, ExitCode::address);
-    EXPECT_NE(problem->sentence.find(std::to_string((*taken)->port())), std::string::npos) << problem->sentence;
+    EXPECT_NE(problem->sentence.find(std::to_string((*taken)->port())), std::string::npos)
+        << problem->sentence;
   }
 }
 

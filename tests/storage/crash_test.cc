@@ -1,5 +1,6 @@
-// Dies at every single operation of a canonical life, loses a random part of what was not synced, starts again (dying at
-// every operation of that start, too), and compares: everything acknowledged is there, nothing is invented.
+// Dies at every single operation of a canonical life, loses a random part of what was not synced, starts
+// again (dying at every operation of that start, too), and compares: everything acknowledged is there,
+// nothing is invented.
 #include <functional>
 
 #include "tests/storage/storage_test_util.h"
@@ -14,8 +15,8 @@ struct Model {
   Ballot promised;
   Membership membership;
   bool has_membership = false;
-  Slot snapshot;        // newest durable file
-  Slot recorded;        // newest SnapshotRecord
+  Slot snapshot;  // newest durable file
+  Slot recorded;  // newest SnapshotRecord
   uint64_t boot = 0;
 };
 
@@ -35,7 +36,11 @@ struct Step {
 };
 
 Result<void> write_snapshot(DataDir& dir, uint64_t index) {
-  SnapshotMeta meta{test_identity().cluster, Slot(index), {index, 1}, 1, dir.wal().poisoned() ? Membership{} : three_members()};
+  SnapshotMeta meta{test_identity().cluster,
+                    Slot(index),
+                    {index, 1},
+                    1,
+                    dir.wal().poisoned() ? Membership{} : three_members()};
   auto writer = dir.snapshots().begin(meta);
   if (!writer) return writer.error();
   if (auto r = (*writer)->append(std::string(700, 's')); !r) return r;
@@ -51,7 +56,8 @@ Step commit(std::vector<Record> records) {
   step.mean = [shared](Model* model) {
     for (const PersistedRecord& persisted : *shared) {
       if (const auto* a = std::get_if<AcceptRecord>(&persisted.record)) accept_into(model, *a);
-      if (const auto* p = std::get_if<PromiseRecord>(&persisted.record)) model->promised = std::max(model->promised, p->promised);
+      if (const auto* p = std::get_if<PromiseRecord>(&persisted.record))
+        model->promised = std::max(model->promised, p->promised);
       if (const auto* s = std::get_if<SnapshotRecord>(&persisted.record)) model->recorded = s->index;
       if (const auto* e = std::get_if<EpochRecord>(&persisted.record)) {
         model->membership = e->membership;
@@ -65,7 +71,9 @@ Step commit(std::vector<Record> records) {
   return step;
 }
 
-Step work(std::function<Result<void>(DataDir&)> act) { return Step{std::move(act), [](Model*) {}}; }
+Step work(std::function<Result<void>(DataDir&)> act) {
+  return Step{std::move(act), [](Model*) {}};
+}
 
 Step snapshot(uint64_t index) {
   return Step{[index](DataDir& dir) { return write_snapshot(dir, index); },
@@ -77,14 +85,16 @@ std::vector<Step> life() {
   steps.push_back(commit({EpochRecord{three_members(), {}}}));
   steps.push_back(commit({PromiseRecord{ballot(1)}, accept(ballot(1), 1, 3, "a")}));
   steps.push_back(work([](DataDir& dir) { return dir.wal().prepare_reserve(); }));
-  for (uint64_t i = 0; i < 6; ++i) steps.push_back(commit({accept(ballot(1), 4 + 2 * i, 2, std::string(500, 'b'))}));
+  for (uint64_t i = 0; i < 6; ++i)
+    steps.push_back(commit({accept(ballot(1), 4 + 2 * i, 2, std::string(500, 'b'))}));
   steps.push_back(commit({PromiseRecord{ballot(2, 2)}}));
   steps.push_back(commit({accept(ballot(2, 2), 9, 4, "c"), DecidedRecord{Slot(8)}}));
   steps.push_back(work([](DataDir& dir) { return dir.wal().mark_idle(); }));
   steps.push_back(snapshot(8));
   steps.push_back(commit({SnapshotRecord{Slot(8), {8, 1}}}));
   steps.push_back(work([](DataDir& dir) { return dir.wal().truncate_behind(Slot(8)); }));
-  for (uint64_t i = 0; i < 8; ++i) steps.push_back(commit({accept(ballot(2, 2), 13 + 2 * i, 2, std::string(600, 'd'))}));
+  for (uint64_t i = 0; i < 8; ++i)
+    steps.push_back(commit({accept(ballot(2, 2), 13 + 2 * i, 2, std::string(600, 'd'))}));
   steps.push_back(work([](DataDir& dir) { return dir.wal().prepare_reserve(); }));
   steps.push_back(snapshot(20));
   steps.push_back(commit({SnapshotRecord{Slot(20), {20, 1}}, DecidedRecord{Slot(22)}}));
@@ -119,10 +129,12 @@ std::string difference(const RecoveredState& found, const Model& model) {
 }
 
 // `before`: everything acknowledged; `after`: with the step that was under way.
-void expect_between(const RecoveredState& found, const Model& before, const Model& after, const std::string& where) {
+void expect_between(const RecoveredState& found, const Model& before, const Model& after,
+                    const std::string& where) {
   const std::string one = difference(found, before);
   const std::string other = difference(found, after);
-  EXPECT_TRUE(one.empty() || other.empty()) << where << ": acknowledged: " << one << "; with the one under way: " << other;
+  EXPECT_TRUE(one.empty() || other.empty())
+      << where << ": acknowledged: " << one << "; with the one under way: " << other;
   EXPECT_GE(found.promised, before.promised) << where;
   EXPECT_LE(found.promised, after.promised) << where;
   EXPECT_GE(found.snapshot_index, before.snapshot) << where;
@@ -130,7 +142,8 @@ void expect_between(const RecoveredState& found, const Model& before, const Mode
   EXPECT_GE(found.boot, before.boot + 1) << where << ": a boot number was used twice";
 }
 
-// Lives until operation `die_at` (0: to the end). Fills in what was acknowledged before and with the last step.
+// Lives until operation `die_at` (0: to the end). Fills in what was acknowledged before and with the last
+// step.
 void live(MemoryFileSystem& files, uint64_t die_at, Model* before, Model* after) {
   if (die_at > 0) files.fail_after(die_at);
   auto dir = open_dir(files, tiny());
@@ -194,7 +207,8 @@ TEST(Crash, AtEveryOperationOfTheNextStartToo) {
     files.crash(die_at);
     for (uint64_t again_at = 1;; ++again_at) {
       MemoryFileSystem second(files);
-      const std::string where = "operation " + std::to_string(die_at) + ", of the next start " + std::to_string(again_at);
+      const std::string where =
+          "operation " + std::to_string(die_at) + ", of the next start " + std::to_string(again_at);
       second.fail_after(again_at);
       const bool opened = open_dir(second, tiny()).ok();
       if (opened && !second.failed()) break;
@@ -202,6 +216,46 @@ TEST(Crash, AtEveryOperationOfTheNextStartToo) {
       auto dir = open_dir(second, tiny());
       ASSERT_TRUE(dir.ok()) << where << ": " << error_of(dir);
       expect_between((*dir)->recovered(), was, under_way, where);
+      if (::testing::Test::HasFailure()) return;
+    }
+  }
+}
+
+// kill -9 at every operation, a start that believes what it sees and acknowledges more, then the power fails:
+// what was seen may have lived in the page cache alone.
+TEST(Crash, WhatAStartFoundInThePageCacheIsDurableBeforeItIsReliedOn) {
+  MemoryFileSystem whole;
+  Model before;
+  Model after;
+  live(whole, 0, &before, &after);
+  const uint64_t operations = whole.operations();
+  for (uint64_t die_at = 1; die_at <= operations; ++die_at) {
+    for (uint64_t seed = 0; seed < 4; ++seed) {
+      MemoryFileSystem files;
+      Model was;
+      Model under_way;
+      live(files, die_at, &was, &under_way);
+      files.crash(0, CrashMode::process_only);
+      const std::string where = "operation " + std::to_string(die_at) + " seed " + std::to_string(seed);
+      RecoveredState seen;
+      const Ballot last = ballot(7, 3, 9);
+      {
+        auto dir = open_dir(files, tiny());
+        ASSERT_TRUE(dir.ok()) << where << ": " << error_of(dir);
+        seen = (*dir)->recovered();
+        expect_between(seen, was, under_way, where);
+        must((*dir)->wal().commit(batch({EpochRecord{three_members(9, Slot(1000)), {}}, PromiseRecord{last},
+                                         accept(last, 1000, 1, "z")})));
+      }
+      files.crash(die_at * 31 + seed, seed == 0 ? CrashMode::drop_all : CrashMode::random);
+      auto dir = open_dir(files, tiny());
+      ASSERT_TRUE(dir.ok()) << where << ", after the power failure: " << error_of(dir);
+      RecoveredState found = (*dir)->recovered();
+      EXPECT_EQ(found.promised, last) << where;
+      EXPECT_EQ(found.snapshot_index, seen.snapshot_index) << where;
+      EXPECT_EQ(found.accepted.erase(Slot(1000)), 1u) << where;
+      EXPECT_TRUE(found.accepted == seen.accepted) << where;
+      EXPECT_GT(found.boot, seen.boot) << where;
       if (::testing::Test::HasFailure()) return;
     }
   }
@@ -224,7 +278,8 @@ TEST(Crash, ALongChainOfLivesKeepsEverythingAcknowledged) {
       Model before = model;
       auto dir = open_dir(files, tiny());
       if (dir.ok()) {
-        const std::string where = "seed " + std::to_string(seed) + " boot " + std::to_string(boot) + " (rerun: change the loop to this seed)";
+        const std::string where = "seed " + std::to_string(seed) + " boot " + std::to_string(boot) +
+                                  " (rerun: change the loop to this seed)";
         const RecoveredState found = (*dir)->recovered();
         ASSERT_GE(found.promised, model.promised) << where;
         for (const auto& [s, held] : model.accepted) {
@@ -238,7 +293,9 @@ TEST(Crash, ALongChainOfLivesKeepsEverythingAcknowledged) {
         model.promised = found.promised;
         model.accepted = found.accepted;
         model.snapshot = found.snapshot_index;
-        slot = std::max(found.snapshot_index.value, found.accepted.empty() ? 0 : found.accepted.rbegin()->first.value) + 1;
+        slot = std::max(found.snapshot_index.value,
+                        found.accepted.empty() ? 0 : found.accepted.rbegin()->first.value) +
+               1;
         const Ballot b = ballot(found.promised.round + 1);
         if ((*dir)->wal().commit(batch({PromiseRecord{b}})).ok()) model.promised = b;
         for (int i = 0; i < 20 && !files.failed(); ++i) {
@@ -262,7 +319,8 @@ TEST(Crash, ALongChainOfLivesKeepsEverythingAcknowledged) {
       } else {
         ASSERT_TRUE(files.failed()) << "seed " << seed << " boot " << boot << ": " << error_of(dir);
       }
-      files.crash(seed * 100 + static_cast<uint64_t>(boot));
+      files.crash(seed * 100 + static_cast<uint64_t>(boot),
+                  draw(3) == 0 ? CrashMode::process_only : CrashMode::random);
     }
   }
 }

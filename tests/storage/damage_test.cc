@@ -19,7 +19,8 @@ std::string snapshot_file(uint64_t index) {
 
 constexpr uint64_t kBlock = 512;
 
-// A life of one boot: genesis, three segments of single entries, everything synced. The last batch is proven when `idle`.
+// A life of one boot: genesis, three segments of single entries, everything synced. The last batch is proven
+// when `idle`.
 struct Life {
   MemoryFileSystem files;
   uint64_t last_slot = 0;
@@ -60,16 +61,20 @@ std::vector<uint64_t> batches_of(const MemoryFileSystem& files, uint64_t sequenc
   BatchHeader header;
   const uint64_t salt = wal_salt(test_identity());
   for (uint64_t at = kBlock; at + kBatchHeaderBytes <= bytes.size(); at += kBlock)
-    if (decode_batch_header(std::string_view(bytes).substr(at), salt, &header) && header.segment == sequence) out.push_back(at);
+    if (decode_batch_header(std::string_view(bytes).substr(at), salt, &header) && header.segment == sequence)
+      out.push_back(at);
   return out;
 }
 
-void expect_refused(MemoryFileSystem& files, const std::string& file, const std::string& remedy = "replace this member") {
+void expect_refused(MemoryFileSystem& files, const std::string& file,
+                    const std::string& remedy = "replace this member") {
   const auto dir = open_dir(files);
   ASSERT_FALSE(dir.ok()) << "the damage passed unseen";
   EXPECT_EQ(dir.error().code, ErrorCode::corrupt) << dir.error().message;
-  EXPECT_NE(dir.error().message.find(file), std::string::npos) << "the file must be named: " << dir.error().message;
-  EXPECT_NE(dir.error().message.find(remedy), std::string::npos) << "the remedy must be named: " << dir.error().message;
+  EXPECT_NE(dir.error().message.find(file), std::string::npos)
+      << "the file must be named: " << dir.error().message;
+  EXPECT_NE(dir.error().message.find(remedy), std::string::npos)
+      << "the remedy must be named: " << dir.error().message;
 }
 
 void expect_whole(MemoryFileSystem& files, uint64_t last_slot) {
@@ -77,7 +82,8 @@ void expect_whole(MemoryFileSystem& files, uint64_t last_slot) {
   ASSERT_TRUE(dir.ok()) << error_of(dir);
   const RecoveredState state = (*dir)->recovered();
   EXPECT_EQ(state.promised, ballot(2));
-  for (uint64_t s = state.snapshot_index.value + 1; s <= last_slot; ++s) EXPECT_TRUE(state.accepted.contains(Slot(s))) << s;
+  for (uint64_t s = state.snapshot_index.value + 1; s <= last_slot; ++s)
+    EXPECT_TRUE(state.accepted.contains(Slot(s))) << s;
   EXPECT_EQ(state.snapshot_index.value + state.accepted.size(), last_slot);
 }
 
@@ -128,7 +134,8 @@ TEST(Damage, ABatchInTheMiddleIsRefusedAndSaysWhatItHeld) {
   MemoryFileSystem files(life.files);
   const auto at = batches_of(life.files, 3);
   files.flip_bit(segment(3), at[at.size() - 2] * 8);
-  EXPECT_NE(error_of(open_dir(files)).find("at ballot 0.2.0.1"), std::string::npos) << error_of(open_dir(files));
+  EXPECT_NE(error_of(open_dir(files)).find("at ballot 0.2.0.1"), std::string::npos)
+      << error_of(open_dir(files));
 }
 
 TEST(Damage, TheLastBatchOfAnOlderSegmentIsRefused) {
@@ -304,7 +311,8 @@ TEST(Damage, ADamagedSnapshotIsReplacedByAnOlderOneAndTheLogWhenBothSuffice) {
   MemoryFileSystem files;
   {
     auto dir = must(open_dir(files));
-    must(dir->wal().commit(batch({EpochRecord{three_members(), {}}, accept(ballot(2), 1, 4, "v"), DecidedRecord{Slot(4)}})));
+    must(dir->wal().commit(
+        batch({EpochRecord{three_members(), {}}, accept(ballot(2), 1, 4, "v"), DecidedRecord{Slot(4)}})));
     write_snapshot(*dir, 2);
     write_snapshot(*dir, 4);
     must(dir->close());
@@ -320,7 +328,8 @@ TEST(Damage, ADamagedSnapshotIsReplacedByAnOlderOneAndTheLogWhenBothSuffice) {
 }
 
 TEST(Damage, AnInstalledSnapshotThatIsLostIsNotReplacedByWhatWasAcceptedBefore) {
-  // Slots 1..4 were accepted here but never known decided here; the peer's snapshot said what they really are.
+  // Slots 1..4 were accepted here but never known decided here; the peer's snapshot said what they really
+  // are.
   MemoryFileSystem files;
   {
     auto dir = must(open_dir(files));
@@ -334,13 +343,15 @@ TEST(Damage, AnInstalledSnapshotThatIsLostIsNotReplacedByWhatWasAcceptedBefore) 
   expect_refused(files, "snapshot");
 }
 
-// What a member may come back with after damage: everything, or everything but an unproven tail, or a refusal.
+// What a member may come back with after damage: everything, or everything but an unproven tail, or a
+// refusal.
 struct Before {
   std::map<Slot, AcceptedEntry> accepted;
   Ballot promised;
 };
 
-void expect_honest(const MemoryFileSystem& damaged, const Before& before, uint64_t tail_slots, const std::string& where) {
+void expect_honest(const MemoryFileSystem& damaged, const Before& before, uint64_t tail_slots,
+                   const std::string& where) {
   MemoryFileSystem files(damaged);
   auto dir = open_dir(files);
   if (!dir.ok()) {
@@ -353,9 +364,11 @@ void expect_honest(const MemoryFileSystem& damaged, const Before& before, uint64
   for (const auto& [slot, held] : state.accepted) {
     const auto it = before.accepted.find(slot);
     ASSERT_TRUE(it != before.accepted.end()) << where << ": invented slot " << slot.value;
-    ASSERT_TRUE(it->second.entry == held.entry && it->second.ballot == held.ballot) << where << ": wrong answer at slot " << slot.value;
+    ASSERT_TRUE(it->second.entry == held.entry && it->second.ballot == held.ballot)
+        << where << ": wrong answer at slot " << slot.value;
     // An unproven tail may have held the Law.
-    ASSERT_TRUE(it->second.law == held.law || (it->second.law && tail_slots > 0)) << where << ": slot " << slot.value;
+    ASSERT_TRUE(it->second.law == held.law || (it->second.law && tail_slots > 0))
+        << where << ": slot " << slot.value;
   }
 }
 
@@ -366,7 +379,8 @@ TEST(Damage, NoSingleFlippedBitEverGivesAWrongAnswer) {
       OpenOptions options = small_options();
       options.wal.opening_segment_bytes = 4096;
       auto dir = must(open_dir(files, options));
-      must(dir->wal().commit(batch({EpochRecord{three_members(), {}}, PromiseRecord{ballot(3)}, accept(ballot(3), 1, 2, "a")})));
+      must(dir->wal().commit(
+          batch({EpochRecord{three_members(), {}}, PromiseRecord{ballot(3)}, accept(ballot(3), 1, 2, "a")})));
       must(dir->wal().commit(batch({law(1, 1, "a"), DecidedRecord{Slot(1)}, accept(ballot(3), 3, 1, "b")})));
       if (idle) must(dir->close());
     }
@@ -380,7 +394,8 @@ TEST(Damage, NoSingleFlippedBitEverGivesAWrongAnswer) {
     }
     for (const std::string& path : files.files_below(kDir)) {
       const uint64_t size = std::min<uint64_t>(files.content(path).size(), 4 * 4096);
-      // Every bit of the log; of the four equal superblock copies, whose blocks are mostly padding, every eleventh.
+      // Every bit of the log; of the four equal superblock copies, whose blocks are mostly padding, every
+      // eleventh.
       const uint64_t step = path == kSuper ? 11 : 1;
       for (uint64_t bit = 0; bit < size * 8; bit += step) {
         MemoryFileSystem damaged(files);

@@ -167,8 +167,11 @@ TEST(PosixDataDir, LivesAndComesBack) {
     EXPECT_EQ(code_of(DataDir::open(*files, path, options)), ErrorCode::locked);
   }
   using std::filesystem::perms;
-  EXPECT_EQ(std::filesystem::status(path).permissions() & (perms::group_all | perms::others_all), perms::none);
-  EXPECT_EQ(std::filesystem::status(path + "/superblock").permissions() & (perms::group_all | perms::others_all), perms::none);
+  EXPECT_EQ(std::filesystem::status(path).permissions() & (perms::group_all | perms::others_all),
+            perms::none);
+  EXPECT_EQ(
+      std::filesystem::status(path + "/superblock").permissions() & (perms::group_all | perms::others_all),
+      perms::none);
 }
 
 TEST(PosixDataDir, AFileInTheWayAndASymbolicLinkAreRefused) {

@@ -33,7 +33,8 @@ SnapshotMeta meta(uint64_t index, ClusterId cluster = kCluster) {
 SnapshotInfo write(SnapshotStore& store, uint64_t index, const std::string& body) {
   auto writer = must(store.begin(meta(index)));
   // In uneven pieces: the file must not depend on them.
-  for (size_t at = 0; at < body.size(); at += 70001) must(writer->append(std::string_view(body).substr(at, 70001)));
+  for (size_t at = 0; at < body.size(); at += 70001)
+    must(writer->append(std::string_view(body).substr(at, 70001)));
   return must(writer->finish());
 }
 
@@ -135,7 +136,10 @@ TEST(SnapshotFile, AHalfWrittenOneIsNeverSeen) {
 
 TEST(SnapshotFile, AnAbandonedWriterLeavesNothing) {
   Fixture f;
-  { auto writer = must(f.store->begin(meta(9))); must(writer->append("half")); }
+  {
+    auto writer = must(f.store->begin(meta(9)));
+    must(writer->append("half"));
+  }
   EXPECT_TRUE(f.files.files_below(kSnaps).empty());
 }
 

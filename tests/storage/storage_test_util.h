@@ -45,14 +45,16 @@ inline AcceptRecord accept(const Ballot& b, uint64_t first, uint64_t count, cons
   AcceptRecord record;
   record.ballot = b;
   record.first = Slot(first);
-  for (uint64_t i = 0; i < count; ++i) record.entries.push_back(command(first + i, payload + std::to_string(first + i)));
+  for (uint64_t i = 0; i < count; ++i)
+    record.entries.push_back(command(first + i, payload + std::to_string(first + i)));
   return record;
 }
 
 inline LawRecord law(uint64_t first, uint64_t count, const std::string& payload) {
   LawRecord record;
   record.first = Slot(first);
-  for (uint64_t i = 0; i < count; ++i) record.entries.push_back(command(first + i, payload + std::to_string(first + i)));
+  for (uint64_t i = 0; i < count; ++i)
+    record.entries.push_back(command(first + i, payload + std::to_string(first + i)));
   return record;
 }
 
@@ -74,7 +76,8 @@ inline OpenOptions small_options() {
 
 inline constexpr const char* kDir = "/data/m1";
 
-inline Result<std::unique_ptr<DataDir>> open_dir(MemoryFileSystem& files, const OpenOptions& options = small_options()) {
+inline Result<std::unique_ptr<DataDir>> open_dir(MemoryFileSystem& files,
+                                                 const OpenOptions& options = small_options()) {
   return DataDir::open(files, kDir, options);
 }
 

@@ -37,9 +37,11 @@ TEST(SlotIndex, AgreesWithOneRecordPerSlotOverRandomLives) {
       for (uint64_t s = 0; s <= next + 2; ++s) {
         const auto run = index.find(Slot(s));
         const auto held = plain.find(s);
-        ASSERT_EQ(run.has_value(), held != plain.end()) << "seed " << seed << " step " << step << " slot " << s;
+        ASSERT_EQ(run.has_value(), held != plain.end())
+            << "seed " << seed << " step " << step << " slot " << s;
         if (run) {
-          ASSERT_EQ(std::make_pair(run->segment, run->offset), held->second) << "seed " << seed << " step " << step << " slot " << s;
+          ASSERT_EQ(std::make_pair(run->segment, run->offset), held->second)
+              << "seed " << seed << " step " << step << " slot " << s;
         }
       }
       ASSERT_EQ(index.first_slot(), plain.empty() ? Slot(0) : Slot(plain.begin()->first));

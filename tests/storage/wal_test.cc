@@ -10,8 +10,11 @@ using namespace testing;
 
 TEST(WalFormat, ARecordReadsBackAsItWasWritten) {
   const std::vector<Record> records = {
-      accept(ballot(7, 3, 2), 5, 3, "value"), law(9, 2, "law"),  DecidedRecord{Slot(44)},
-      SnapshotRecord{Slot(40), {1, 2}},       EpochRecord{three_members(2, Slot(8)), ballot(1, 2, 2)},
+      accept(ballot(7, 3, 2), 5, 3, "value"),
+      law(9, 2, "law"),
+      DecidedRecord{Slot(44)},
+      SnapshotRecord{Slot(40), {1, 2}},
+      EpochRecord{three_members(2, Slot(8)), ballot(1, 2, 2)},
   };
   for (const Record& record : records) {
     std::string bytes;
@@ -43,8 +46,9 @@ TEST(WalFormat, EveryFlippedBitOfABatchIsSeen) {
     std::string damaged = bytes;
     damaged[bit / 8] = static_cast<char>(damaged[bit / 8] ^ (1 << (bit % 8)));
     BatchHeader h;
-    const bool passes = decode_batch_header(damaged, 5, &h) &&
-                        decode_batch(std::string_view(damaged).substr(0, h.bytes), h, 5, nullptr, nullptr).empty();
+    const bool passes =
+        decode_batch_header(damaged, 5, &h) &&
+        decode_batch(std::string_view(damaged).substr(0, h.bytes), h, 5, nullptr, nullptr).empty();
     EXPECT_FALSE(passes) << "bit " << bit;
   }
 }
@@ -56,7 +60,8 @@ TEST(Wal, WhatWasCommittedIsThereAfterAPowerFailure) {
     EXPECT_TRUE(dir->created());
     EXPECT_EQ(dir->boot(), 1u);
     must(dir->wal().commit(batch({EpochRecord{three_members(), {}}})));
-    must(dir->wal().commit(batch({PromiseRecord{ballot(3, 2)}, accept(ballot(3, 2), 1, 4, "a"), DecidedRecord{Slot(2)}})));
+    must(dir->wal().commit(
+        batch({PromiseRecord{ballot(3, 2)}, accept(ballot(3, 2), 1, 4, "a"), DecidedRecord{Slot(2)}})));
     must(dir->wal().commit(batch({accept(ballot(3, 2), 5, 1, "a"), law(2, 1, "a")})));
   }
   files.crash(1, CrashMode::drop_all);
@@ -72,7 +77,8 @@ TEST(Wal, WhatWasCommittedIsThereAfterAPowerFailure) {
   EXPECT_EQ(state.accepted.at(Slot(5)).entry, command(5, "a5"));
   EXPECT_FALSE(state.accepted.at(Slot(1)).law);
   EXPECT_TRUE(state.accepted.at(Slot(2)).law);
-  EXPECT_EQ(state.accepted.at(Slot(2)).ballot, ballot(3, 2)) << "a Law keeps the ballot its value was accepted at";
+  EXPECT_EQ(state.accepted.at(Slot(2)).ballot, ballot(3, 2))
+      << "a Law keeps the ballot its value was accepted at";
 }
 
 TEST(Wal, ALawStaysALawWhenItIsAcceptedAgain) {  // attack A14
@@ -112,7 +118,8 @@ TEST(Wal, ThePromiseIsDurableBeforeTheRecordThatDependsOnIt) {  // attack A7
     MemoryFileSystem files;
     auto dir = must(open_dir(files));
     files.fail_after(at);
-    const bool acknowledged = dir->wal().commit(batch({PromiseRecord{ballot(9)}, accept(ballot(9), 1, 1, "v")})).ok();
+    const bool acknowledged =
+        dir->wal().commit(batch({PromiseRecord{ballot(9)}, accept(ballot(9), 1, 1, "v")})).ok();
     dir.reset();
     files.crash(at, CrashMode::keep_all);
     // Damage the log's knowledge away: only the superblock may speak for the promise.
@@ -138,14 +145,18 @@ TEST(Wal, TheEpochRecordIsDurableBeforeTheSuperblockNamesTheEpoch) {  // attack 
       auto dir = must(open_dir(files));
       must(dir->wal().commit(batch({EpochRecord{three_members(), {}}})));
       files.fail_after(at);
-      const bool acknowledged =
-          dir->wal().commit(batch({PromiseRecord{ballot(1, 2, 1)}, EpochRecord{three_members(1, Slot(4)), ballot(1, 2, 1)}})).ok();
+      const bool acknowledged = dir->wal()
+                                    .commit(batch({PromiseRecord{ballot(1, 2, 1)},
+                                                   EpochRecord{three_members(1, Slot(4)), ballot(1, 2, 1)}}))
+                                    .ok();
       dir.reset();
       files.crash(seed);
       auto reopened = open_dir(files);
-      ASSERT_TRUE(reopened.ok()) << "crash at operation " << at << " seed " << seed << ": " << error_of(reopened);
+      ASSERT_TRUE(reopened.ok()) << "crash at operation " << at << " seed " << seed << ": "
+                                 << error_of(reopened);
       const RecoveredState state = (*reopened)->recovered();
-      EXPECT_LE(state.promised.epoch, state.membership.epoch) << "crash at operation " << at << " seed " << seed;
+      EXPECT_LE(state.promised.epoch, state.membership.epoch)
+          << "crash at operation " << at << " seed " << seed;
       if (acknowledged) {
         EXPECT_EQ(state.membership.epoch, 1u);
       }
@@ -162,7 +173,8 @@ TEST(Wal, AFailedSyncStopsTheLogForEver) {
   files.fail_next_sync();
   EXPECT_FALSE(dir->wal().commit(batch({accept(ballot(1), 2, 1, "v")})).ok());
   EXPECT_TRUE(dir->wal().poisoned());
-  EXPECT_FALSE(dir->wal().commit(batch({accept(ballot(1), 3, 1, "v")})).ok()) << "a retry that succeeds would lie";
+  EXPECT_FALSE(dir->wal().commit(batch({accept(ballot(1), 3, 1, "v")})).ok())
+      << "a retry that succeeds would lie";
   EXPECT_FALSE(dir->wal().mark_idle().ok());
 }
 
@@ -174,8 +186,9 @@ TEST(Wal, AFullDiskRefusesBeforeAnythingIsWrittenAndGoesOnWhenThereIsRoom) {
   uint64_t slot = 1;
   Result<void> last;
   const auto commit_one = [&] {
-    return dir->wal().commit(batch({PromiseRecord{ballot(static_cast<uint32_t>(slot))},
-                                    accept(ballot(static_cast<uint32_t>(slot)), slot, 1, std::string(700, 'x'))}));
+    return dir->wal().commit(
+        batch({PromiseRecord{ballot(static_cast<uint32_t>(slot))},
+               accept(ballot(static_cast<uint32_t>(slot)), slot, 1, std::string(700, 'x'))}));
   };
   while ((last = commit_one()).ok()) ASSERT_LT(++slot, 1000u);
   EXPECT_EQ(last.error().code, ErrorCode::no_space);
@@ -238,7 +251,8 @@ TEST(Wal, DropsWholeSegmentsBehindASnapshotAndUsesTheirFilesAgain) {
   uint64_t slot = 1;
   uint64_t most = 0;
   for (int round = 0; round < 60; ++round) {
-    for (int i = 0; i < 10; ++i, ++slot) must(dir->wal().commit(batch({accept(ballot(1), slot, 1, std::string(300, 'x'))})));
+    for (int i = 0; i < 10; ++i, ++slot)
+      must(dir->wal().commit(batch({accept(ballot(1), slot, 1, std::string(300, 'x'))})));
     if (dir->wal().needs_reserve()) must(dir->wal().prepare_reserve());
     SnapshotMeta meta{test_identity().cluster, Slot(slot - 1), {slot, slot}, 1, three_members()};
     auto writer = must(dir->snapshots().begin(meta));
@@ -261,6 +275,33 @@ TEST(Wal, DropsWholeSegmentsBehindASnapshotAndUsesTheirFilesAgain) {
   EXPECT_TRUE(state.accepted.empty());
 }
 
+TEST(Wal, WhatIsNotAboutSlotsOutlivesTheSegmentThatSaidIt) {
+  MemoryFileSystem files;
+  {
+    auto dir = must(open_dir(files));
+    must(dir->wal().commit(batch({EpochRecord{three_members(), {}}, accept(ballot(1), 1, 4, "v")})));
+    must(dir->wal().commit(
+        batch({EpochRecord{three_members(1, Slot(5)), ballot(1, 3, 1)}, DecidedRecord{Slot(9)}})));
+    // The snapshot is older than the epoch, so only the log knows it.
+    auto writer = must(
+        dir->snapshots().begin(SnapshotMeta{test_identity().cluster, Slot(4), {4, 4}, 1, three_members()}));
+    must(writer->finish());
+    for (uint64_t slot = 5; dir->wal().statistics().segments < 2; ++slot)
+      must(dir->wal().commit(batch({accept(ballot(1, 3, 1), 5, 1, std::string(500, 'w'))})));
+    must(dir->wal().truncate_behind(Slot(4)));
+    ASSERT_EQ(dir->wal().statistics().segments, 2u) << "slot 5 is still needed";
+    SnapshotMeta newer{test_identity().cluster, Slot(5), {5, 5}, 1, three_members()};
+    must(must(dir->snapshots().begin(newer))->finish());
+    must(dir->wal().truncate_behind(Slot(5)));
+    ASSERT_EQ(dir->wal().statistics().segments, 1u);
+  }
+  files.crash(1, CrashMode::drop_all);
+  const RecoveredState state = must(open_dir(files))->recovered();
+  EXPECT_EQ(state.membership.epoch, 1u);
+  EXPECT_EQ(state.initial_ballot, ballot(1, 3, 1));
+  EXPECT_EQ(state.decided_hint, Slot(9));
+}
+
 TEST(Wal, ABatchLargerThanASegmentGetsOneOfItsOwn) {
   MemoryFileSystem files;
   {
@@ -281,7 +322,7 @@ TEST(Wal, TheRecoveredTailIsWrittenAgainBeforeAnythingIsAnswered) {
     files.fail_after(2);  // the write goes, its sync does not
     EXPECT_FALSE(dir->wal().commit(batch({accept(ballot(1), 2, 1, "v")})).ok());
   }
-  files.crash(1, CrashMode::keep_all);
+  files.crash(1, CrashMode::process_only);
   EXPECT_EQ(must(open_dir(files))->recovered().accepted.size(), 2u);
   files.crash(2, CrashMode::drop_all);
   EXPECT_EQ(must(open_dir(files))->recovered().accepted.size(), 2u) << "it was read once, so it must stay";

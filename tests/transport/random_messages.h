@@ -20,10 +20,14 @@ class RandomMessages {
   uint64_t number() {
     // Small, large and extreme ones.
     switch (random_() % 4) {
-      case 0: return random_() % 3;
-      case 1: return random_() % 100000;
-      case 2: return ~uint64_t{0};
-      default: return random_();
+      case 0:
+        return random_() % 3;
+      case 1:
+        return random_() % 100000;
+      case 2:
+        return ~uint64_t{0};
+      default:
+        return random_();
     }
   }
   uint32_t number32() { return static_cast<uint32_t>(number()); }
@@ -31,9 +35,7 @@ class RandomMessages {
   Slot slot() { return Slot(number()); }
   NodeId node() { return NodeId(number32()); }
   Digest128 digest() { return Digest128{number(), number()}; }
-  Ballot ballot() {
-    return Ballot{number32(), number32(), static_cast<uint16_t>(number()), node()};
-  }
+  Ballot ballot() { return Ballot{number32(), number32(), static_cast<uint16_t>(number()), node()}; }
   SlotRange range() {
     const uint64_t a = number();
     const uint64_t b = number();

@@ -1,4 +1,5 @@
-// Real loopback sockets; everything on one loop, so nothing is left to threads. Waiting is turning the loop, with a cap.
+// Real loopback sockets; everything on one loop, so nothing is left to threads. Waiting is turning the loop,
+// with a cap.
 #include "transport/transport.h"
 
 #include <chrono>
@@ -14,9 +15,13 @@ using std::chrono::milliseconds;
 using Clock = std::chrono::steady_clock;
 
 struct Recorder final : TransportSink {
-  void on_peer_message(NodeId from, Message message) override { messages.emplace_back(from, std::move(message)); }
+  void on_peer_message(NodeId from, Message message) override {
+    messages.emplace_back(from, std::move(message));
+  }
   void on_peer_link(NodeId peer, bool up) override { links.emplace_back(peer, up); }
-  void on_incarnation(NodeId peer, Incarnation incarnation) override { incarnations.emplace_back(peer, incarnation); }
+  void on_incarnation(NodeId peer, Incarnation incarnation) override {
+    incarnations.emplace_back(peer, incarnation);
+  }
   void on_transport_log(LogLevel, const std::string& sentence) override { lines.push_back(sentence); }
 
   bool said(const std::string& part) const {
@@ -53,7 +58,8 @@ struct World {
 
 uint16_t free_port() {
   net::EventLoop loop;  // its end closes the port
-  auto listener = net::listen_tcp(loop, net::HostPort{"127.0.0.1", 0}, [](std::shared_ptr<net::Connection> c) { c->close("test"); });
+  auto listener = net::listen_tcp(loop, net::HostPort{"127.0.0.1", 0},
+                                  [](std::shared_ptr<net::Connection> c) { c->close("test"); });
   return (*listener)->port();
 }
 
@@ -72,7 +78,8 @@ struct Pair {
 
   TransportOptions options(uint32_t n) const {
     TransportOptions o;
-    o.self = Self{ClusterId(77), NodeId(n), 100 + n, Incarnation(1000 + n), 1, "m" + std::to_string(n), "test"};
+    o.self =
+        Self{ClusterId(77), NodeId(n), 100 + n, Incarnation(1000 + n), 1, "m" + std::to_string(n), "test"};
     o.members = members;
     o.listen = {net::HostPort{"127.0.0.1", ports[n - 1]}};
     return o;
@@ -102,7 +109,8 @@ TEST(Transport, MembersFindOneAnotherAndMessagesArriveInOrder) {
     pair.transports[1]->send(NodeId(2), Learn{Slot(i)});
     pair.transports[2]->send(NodeId(1), Learn{Slot(1000 + i)});
   }
-  ASSERT_TRUE(world.until([&] { return pair.sinks[1].messages.size() == 100 && pair.sinks[2].messages.size() == 100; }));
+  ASSERT_TRUE(world.until(
+      [&] { return pair.sinks[1].messages.size() == 100 && pair.sinks[2].messages.size() == 100; }));
   for (uint64_t i = 1; i <= 100; ++i) {
     EXPECT_EQ(std::get<Learn>(pair.sinks[2].messages[i - 1].second).first, Slot(i));
     EXPECT_EQ(std::get<Learn>(pair.sinks[1].messages[i - 1].second).first, Slot(1000 + i));
@@ -163,8 +171,10 @@ TEST_P(TransportRefusal, IsExplainedOnTheOtherSideAndNothingIsExchanged) {
   TransportOptions odd = pair.options(1);
   GetParam().change(odd);
   pair.start(1, odd);
-  ASSERT_TRUE(world.until([&] { return pair.sinks[1].said(GetParam().reason) || pair.sinks[2].said(GetParam().reason); }))
-      << pair.sinks[1].all_lines() << pair.sinks[2].all_lines();
+  ASSERT_TRUE(world.until([&] {
+    return pair.sinks[1].said(GetParam().reason) || pair.sinks[2].said(GetParam().reason);
+  })) << pair.sinks[1].all_lines()
+      << pair.sinks[2].all_lines();
   EXPECT_FALSE(pair.both_up());
   EXPECT_TRUE(pair.sinks[1].messages.empty());
   EXPECT_TRUE(pair.sinks[2].messages.empty());
@@ -173,12 +183,16 @@ TEST_P(TransportRefusal, IsExplainedOnTheOtherSideAndNothingIsExchanged) {
 
 INSTANTIATE_TEST_SUITE_P(
     Handshake, TransportRefusal,
-    ::testing::Values(
-        Refused{"other cluster", [](TransportOptions& o) { o.self.cluster = ClusterId(78); }, "belongs to cluster 4d"},
-        Refused{"unknown member", [](TransportOptions& o) { o.self.member_id = 999; }, "is not in the cluster"},
-        Refused{"wrong member at the address", [](TransportOptions& o) { o.members[1].member_id = 555; }, "not to the one you look for"},
-        Refused{"disk of the dialler replaced", [](TransportOptions& o) { o.members[1].incarnation = Incarnation(1); },
-                "with another disk"}));
+    ::testing::Values(Refused{"other cluster", [](TransportOptions& o) { o.self.cluster = ClusterId(78); },
+                              "belongs to cluster 4d"},
+                      Refused{"unknown member", [](TransportOptions& o) { o.self.member_id = 999; },
+                              "is not in the cluster"},
+                      Refused{"wrong member at the address",
+                              [](TransportOptions& o) { o.members[1].member_id = 555; },
+                              "not to the one you look for"},
+                      Refused{"disk of the dialler replaced",
+                              [](TransportOptions& o) { o.members[1].incarnation = Incarnation(1); },
+                              "with another disk"}));
 
 TEST(Transport, AReplacedDiskIsRefusedAfterFirstContact) {
   World world;
@@ -191,7 +205,8 @@ TEST(Transport, AReplacedDiskIsRefusedAfterFirstContact) {
   TransportOptions wiped = pair.options(1);
   wiped.self.incarnation = Incarnation(4711);
   pair.start(1, wiped);
-  ASSERT_TRUE(world.until([&] { return pair.sinks[1].said("was emptied or replaced"); })) << pair.sinks[1].all_lines();
+  ASSERT_TRUE(world.until([&] { return pair.sinks[1].said("was emptied or replaced"); }))
+      << pair.sinks[1].all_lines();
   EXPECT_FALSE(pair.transports[2]->is_connected(NodeId(1)));
 }
 
@@ -213,8 +228,8 @@ TEST(Transport, GarbageIsAnsweredByClosingAndOneLogLine) {
   const size_t at = open_frame(before_hello);
   encode_message(0, Learn{Slot(1)}, before_hello);
   close_frame(before_hello, at, FrameKind::message);
-  const std::vector<std::string> texts = {"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n", std::string(100000, '\xff'),
-                                          before_hello, std::string(16, '\0')};
+  const std::vector<std::string> texts = {"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n",
+                                          std::string(100000, '\xff'), before_hello, std::string(16, '\0')};
   for (const std::string& text : texts) {
     strangers.push_back(std::make_unique<Stranger>());
     Stranger* stranger = strangers.back().get();

@@ -162,6 +162,9 @@ TEST(Layers, ArchitectureNamesEveryFolder) {
 
 TEST(Form, LinesHaveAtMost110Columns) {
   expect_no_line(own_code(), "longer than 110 columns", [](const SourceFile&, const std::string& line) {
+    if (line.find("R\"(") != std::string::npos) return false;  // text of another format, not to be broken
+    if (line.find("R\"(") != std::string::npos)
+      return false;  // a raw string cannot be broken by the formatter
     size_t columns = 0;
     for (const char c : line) columns += (static_cast<unsigned char>(c) & 0xC0) != 0x80 ? 1 : 0;
     return columns > 110;

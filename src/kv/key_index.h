@@ -4,7 +4,7 @@
 // comparison, some twenty per look-up in a million keys. A page keeps four bytes of each key beside the
 // pointers - the ones after the prefix that all its keys share - so a look-up touches one record, the one it
 // is after. Pages also count their live keys, so counting a range is a walk over pages. Decision page:
-// docs/decisions/0020-key-index.md.
+// docs/decisions/0009-key-index.md.
 #pragma once
 
 #include <array>

@@ -103,7 +103,10 @@ TEST(LoadGenerator, CountsErrorsByCodeAndUnknownOutcomes) {
 TEST(LoadGenerator, AnOpenLoopCountsFromThePlannedMoment) {
   int calls = 0;
   FakeEtcd server([&](std::string_view, std::string_view) {
-    if (++calls == 50) ::usleep(500'000);  // the stall under test, not a wait for something
+    if (++calls == 50) {  // the stall under test: half a second in which the server does nothing else
+      const auto end = std::chrono::steady_clock::now() + milliseconds(500);
+      while (std::chrono::steady_clock::now() < end) std::this_thread::yield();
+    }
     return FakeAnswer::reply(revision_answer<etcdserverpb::PutResponse>(2));
   });
   LoadOptions options = small_load(server);

@@ -36,6 +36,7 @@ class Http1Session final : public Session {
  private:
   void advance();
   bool parse();
+  boost::beast::error_code feed();
   void dispatch();
   void write(const HttpAnswer& answer, bool head);
   void reject(int status, const std::string& sentence);
@@ -63,6 +64,13 @@ void Http1Session::on_bytes(std::string_view bytes) {
   connection_.net().pause_reading(!closing_ && !calls_.empty() && buffer_.size() > pipelined_bytes_max);
 }
 
+boost::beast::error_code Http1Session::feed() {
+  boost::beast::error_code problem;
+  const size_t used = parser_->put(boost::asio::const_buffer(buffer_.data(), buffer_.size()), problem);
+  buffer_.erase(0, used);
+  return problem;
+}
+
 // A handler may answer at once, from inside dispatch(): a loop instead of a recursion as deep as the
 // pipeline.
 void Http1Session::advance() {
@@ -77,16 +85,23 @@ bool Http1Session::parse() {
     parser_.emplace();
     parser_->header_limit(static_cast<uint32_t>(server_.limits().header_list_bytes_max));
     parser_->body_limit(server_.limits().http1_body_bytes_max);
-    parser_->eager(true);
+    parser_->eager(false);  // stops behind the header
   }
   if (!begun_) {
     begun_ = true;
     request_since_ = std::chrono::steady_clock::now();
   }
   const bool had_header = parser_->is_header_done();
-  boost::beast::error_code problem;
-  const size_t used = parser_->put(boost::asio::const_buffer(buffer_.data(), buffer_.size()), problem);
-  buffer_.erase(0, used);
+  boost::beast::error_code problem = feed();
+  if (!problem && !had_header && parser_->is_header_done()) {
+    // Beast 1.81 asserts on some malformed chunks: a client could stop the process. (Fuzzing found it.)
+    if (parser_->chunked()) {
+      reject(411, "send the body with a Content-Length, chunked bodies are not taken");
+      return false;
+    }
+    parser_->eager(true);
+    if (!parser_->is_done()) problem = feed();
+  }
   if (problem && problem != beast_http::error::need_more) {
     if (problem == beast_http::error::header_limit)
       reject(431, fmt::format("the header is larger than {} bytes", server_.limits().header_list_bytes_max));

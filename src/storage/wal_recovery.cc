@@ -352,7 +352,6 @@ class Recovery {
   }
 
   Result<void> judge_snapshot() {
-    replay_.finish();
     log_.accepted = std::move(replay_.accepted);
     log_.carried = replay_.carried;
     log_.promised = replay_.highest;

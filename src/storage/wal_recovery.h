@@ -59,8 +59,6 @@ class LogReplay {
  public:
   explicit LogReplay(Slot snapshot_index) : floor_(snapshot_index) {}
   void apply(const Record& record);
-  // Slots <= the snapshot and accepted entries that a newer epoch voids are gone.
-  void finish();
 
   std::map<Slot, AcceptedEntry> accepted;
   CarriedState carried;
@@ -71,6 +69,7 @@ class LogReplay {
  private:
   void accept(const AcceptRecord& record);
   void law(const LawRecord& record);
+  void void_older(const Membership& membership);
   Slot floor_;
 };
 

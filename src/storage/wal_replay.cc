@@ -15,6 +15,7 @@ void LogReplay::apply(const Record& record) {
     if (!carried.has_epoch || e->membership.epoch >= carried.epoch.membership.epoch) {
       carried.has_epoch = true;
       carried.epoch = *e;
+      void_older(e->membership);
     }
   } else if (const auto* d = std::get_if<DecidedRecord>(&record)) {
     carried.decided.upto = std::max(carried.decided.upto, d->upto);
@@ -54,9 +55,9 @@ void LogReplay::law(const LawRecord& record) {
   }
 }
 
-void LogReplay::finish() {
-  if (!carried.has_epoch) return;
-  const Membership& membership = carried.epoch.membership;
+// At every epoch record, not only the newest: an epoch after the next must not bring back what this one
+// voided.
+void LogReplay::void_older(const Membership& membership) {
   for (auto it = accepted.lower_bound(membership.base); it != accepted.end();) {
     const bool is_void = !it->second.law && it->second.ballot.epoch < membership.epoch;
     it = is_void ? accepted.erase(it) : std::next(it);

@@ -102,6 +102,20 @@ TEST_F(Http1, HeadersAndBodiesAboveTheLimitsAreRefused) {
             std::string::npos);
 }
 
+// The second request stopped the process inside Beast 1.81 (found by fuzzing).
+TEST_F(Http1, ChunkedBodiesAreRefusedAndMalformedOnesHarmless) {
+  EXPECT_NE(ask("POST /health HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n")
+                .find("411"),
+            std::string::npos);
+  connection->tell_if_closed();
+  connection = std::make_shared<FakeConnection>();
+  server.adopt(connection);
+  EXPECT_NE(ask(std::string_view(
+                    "POST o HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nabc\r\n0\r\nd\0\r\n", 64))
+                .find("411"),
+            std::string::npos);
+}
+
 TEST_F(Http1, ABodyThatWaitsForPermissionGetsIt) {
   EXPECT_EQ(ask("POST /health HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n"),
             "HTTP/1.1 100 Continue\r\n\r\n");

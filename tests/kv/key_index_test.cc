@@ -73,12 +73,17 @@ struct Both {
 std::string random_key(std::mt19937_64& random, int style) {
   std::string key;
   switch (style) {
-    case 0: return "key-" + std::to_string(random() % 20000);
-    case 1: return "/registry/" + std::string(random() % 3 == 0 ? "pods/" : "services/specs/") + std::to_string(random() % 5000);
+    case 0:
+      return "key-" + std::to_string(random() % 20000);
+    case 1:
+      return "/registry/" + std::string(random() % 3 == 0 ? "pods/" : "services/specs/") +
+             std::to_string(random() % 5000);
     case 2:
-      for (uint64_t n = random() % 7; n > 0; --n) key.push_back(static_cast<char>(random() % 3 == 0 ? 0 : random()));
+      for (uint64_t n = random() % 7; n > 0; --n)
+        key.push_back(static_cast<char>(random() % 3 == 0 ? 0 : random()));
       return key;
-    default: return std::string(random() % 600, 'a') + (random() % 2 == 0 ? "" : std::string(1, '\0'));
+    default:
+      return std::string(random() % 600, 'a') + (random() % 2 == 0 ? "" : std::string(1, '\0'));
   }
 }
 
@@ -112,7 +117,8 @@ TEST(KeyIndex, AgreesWithAMapUnderRandomChanges) {
 TEST(KeyIndex, FillsInEitherDirectionAndEmptiesFromTheBack) {
   for (const bool ascending : {true, false}) {
     Both both;
-    for (int i = 0; i < 5000; ++i) both.insert("key" + std::to_string(100000 + (ascending ? i : 5000 - i)), false);
+    for (int i = 0; i < 5000; ++i)
+      both.insert("key" + std::to_string(100000 + (ascending ? i : 5000 - i)), false);
     both.expect_equal();
     for (auto it = both.model.rbegin(); it != both.model.rend(); ++it) {
       ASSERT_EQ(both.index.last(), it->second);

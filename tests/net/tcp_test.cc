@@ -98,7 +98,7 @@ TEST_F(Tcp, ASlowReaderGetsEveryByteInOrderAndTheWriterIsToldWhenItDrained) {
   server.connection->pause_reading(false);
   ASSERT_TRUE(run_until([&] { return server.received.size() == sent.size(); }));
   EXPECT_TRUE(server.received == sent);
-  EXPECT_EQ(client.drained, 1);
+  EXPECT_GE(client.drained, 1);
 }
 
 TEST_F(Tcp, CloseAfterFlushDeliversEverythingFirst) {

@@ -112,6 +112,18 @@ TEST(Wal, ANewEpochVoidsWhatTheOldOneAcceptedAboveItsBase) {  // attack A9
   EXPECT_EQ(state.accepted.at(Slot(4)).entry, command(4, "new4"));
 }
 
+TEST(Wal, TheEpochAfterTheNextDoesNotBringBackWhatWasVoid) {
+  MemoryFileSystem files;
+  {
+    auto dir = must(open_dir(files));
+    must(dir->wal().commit(batch({EpochRecord{three_members(), {}}, accept(ballot(5), 1, 6, "old")})));
+    must(dir->wal().commit(batch({EpochRecord{three_members(1, Slot(4)), {}}})));
+    must(dir->wal().commit(batch({EpochRecord{three_members(2, Slot(9)), {}}})));
+  }
+  files.crash(1, CrashMode::drop_all);
+  EXPECT_EQ(must(open_dir(files))->recovered().accepted.size(), 3u);
+}
+
 // Counts what reached the disk at each crash point: the promise must never lag behind a record that needs it.
 TEST(Wal, ThePromiseIsDurableBeforeTheRecordThatDependsOnIt) {  // attack A7
   for (uint64_t at = 1; at < 40; ++at) {

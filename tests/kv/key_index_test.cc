@@ -46,7 +46,9 @@ struct Both {
     Record::free(known->second);
     const auto after = model.erase(known);
     ASSERT_EQ(next == index.end(), after == model.end());
-    if (after != model.end()) ASSERT_EQ(next->record(), after->second);
+    if (after != model.end()) {
+      ASSERT_EQ(next->record(), after->second);
+    }
   }
   void expect_equal() {
     ASSERT_EQ(index.broken_invariant(), "");
@@ -62,7 +64,9 @@ struct Both {
     const auto from = index.lower_bound(first);
     const auto known = model.lower_bound(first);
     ASSERT_EQ(from == index.end(), known == model.end());
-    if (known != model.end()) ASSERT_EQ(from->record(), known->second);
+    if (known != model.end()) {
+      ASSERT_EQ(from->record(), known->second);
+    }
     if (last < first) return;
     uint64_t live = 0;
     for (auto it = known; it != model.lower_bound(last); ++it) live += it->second->tombstone() ? 0 : 1;

@@ -258,7 +258,14 @@ void Node::apply_decided() {
     }
     const DecidedEntry decided = std::move(decided_.front());
     decided_.pop_front();
-    if (decided.slot <= applied_) continue;  // a snapshot overtook it
+    const RequestId& id = decided.entry.id;
+    const bool ours = sink_ != nullptr && decided.entry.kind == EntryKind::command &&
+                      id.node == options_.identity.node && id.boot == options_.boot;
+    if (decided.slot <= applied_) {
+      // A snapshot overtook it: done, but its answer was given elsewhere.
+      if (ours) sink_->on_outcome(id.seq, Outcome::unknown);
+      continue;
+    }
     DECREE_CHECK(decided.slot == applied_.next(), "decided entries leave the replica in order, without gaps");
     applied_ = decided.slot;
     chain_ = chain_link(chain_, decided.slot, decided.entry.digest);
@@ -266,8 +273,6 @@ void Node::apply_decided() {
     ++counters_.applied_entries;
     taker_->on_applied(decided.entry);
     if (decided.entry.kind != EntryKind::command) continue;
-    const RequestId& id = decided.entry.id;
-    const bool ours = sink_ != nullptr && id.node == options_.identity.node && id.boot == options_.boot;
     Reply reply = machine_.apply(ApplyContext{decided.slot, decided.term, ours}, decided.entry.bytes());
     if (ours) sink_->on_applied(id.seq, std::move(reply));
   }

@@ -171,7 +171,6 @@ class Node : public Consensus {
 
   std::vector<ReadReady> reads_waiting_;  // index not applied yet; sorted by index, then arrival
   std::vector<uint64_t> refused_;         // proposals refused by propose(), told in the next turn
-  std::vector<OutcomeNotice> outcomes_;
 
   std::map<NodeId, bool> links_up_;
   std::map<NodeId, bool> log_reads_;  // one catch-up read in flight per peer

@@ -87,6 +87,10 @@ class Pool {
     return value;
   }
   T& operator[](uint64_t at) { return items_[at]; }
+  // Empties everything; numbers that were handed out stay taken until take().
+  void forget_values() {
+    for (T& item : items_) item = T{};
+  }
   size_t in_use() const { return items_.size() - free_.size(); }
 
  private:

@@ -106,7 +106,8 @@ void SimMember::start() {
 }
 
 void SimMember::drop_work() {
-  // Workers die with the process; the numbers stay taken until their events come.
+  // Workers die with the process, before the store they point into; their events find nothing.
+  works_.forget_values();
   while (!under_way_.empty()) under_way_.pop_front();
   for (const Event& e : deferred_)
     if (e.kind == EventKind::deliver) world_.take_flight(e.a);

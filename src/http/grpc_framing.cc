@@ -60,8 +60,8 @@ MessageReader::Outcome MessageReader::feed(std::string_view* bytes) {
   return Outcome::message;
 }
 
-void MessageReader::reset() {
-  if (message_.capacity() > kept_bytes)
+void MessageReader::reset(bool keep) {
+  if (!keep || message_.capacity() > kept_bytes)
     std::string().swap(message_);
   else
     message_.clear();

@@ -56,8 +56,8 @@ class MessageReader {
   size_t announced_bytes() const { return announced_; }
   // Bytes held for a message that is not whole yet.
   size_t buffered_bytes() const { return done_ ? 0 : message_.size(); }
-  // Ready for another call; keeps a small buffer.
-  void reset();
+  // Ready for another call; may keep a small buffer for it.
+  void reset(bool keep = true);
 
  private:
   size_t message_bytes_max_;

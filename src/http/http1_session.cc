@@ -15,7 +15,7 @@ namespace {
 namespace beast_http = boost::beast::http;
 using Parser = beast_http::request_parser<beast_http::string_body>;
 
-constexpr size_t pipelined_bytes_max = 64 * 1024;
+constexpr size_t pipelined_bytes_max = 16 * 1024;
 constexpr size_t target_bytes_max = 4096;
 
 std::string_view view(boost::beast::string_view text) { return {text.data(), text.size()}; }
@@ -84,7 +84,7 @@ bool Http1Session::parse() {
   if (!parser_) {
     parser_.emplace();
     parser_->header_limit(static_cast<uint32_t>(server_.limits().header_list_bytes_max));
-    parser_->body_limit(server_.limits().http1_body_bytes_max);
+    parser_->body_limit(server_.limits().http_body_bytes_max);
     parser_->eager(false);  // stops behind the header
   }
   if (!begun_) {
@@ -106,7 +106,7 @@ bool Http1Session::parse() {
     if (problem == beast_http::error::header_limit)
       reject(431, fmt::format("the header is larger than {} bytes", server_.limits().header_list_bytes_max));
     else if (problem == beast_http::error::body_limit)
-      reject(413, fmt::format("the body is larger than {} bytes", server_.limits().http1_body_bytes_max));
+      reject(413, fmt::format("the body is larger than {} bytes", server_.limits().http_body_bytes_max));
     else
       reject(400, "this port speaks HTTP/1.1 and gRPC; what arrived is neither (" + problem.message() + ")");
     return false;

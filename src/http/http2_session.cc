@@ -207,7 +207,9 @@ int Http2Session::on_header(nghttp2_session* /*session*/, const nghttp2_frame* f
 }
 
 int Http2Session::take_field(Call& call, std::string_view name, std::string_view value) {
-  call.header_bytes += static_cast<uint32_t>(name.size() + value.size() + 32);
+  const size_t field_bytes = name.size() + value.size() + 32;
+  call.header_bytes += static_cast<uint32_t>(field_bytes);
+  server_.hold(&call, field_bytes);
   if (call.header_bytes > server_.limits().header_list_bytes_max)
     return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
   if (name[0] == ':') {
@@ -304,7 +306,7 @@ int Http2Session::on_data_chunk(nghttp2_session* /*session*/, uint8_t /*flags*/,
 void Http2Session::take_body(Call& call, std::string_view bytes) {
   const Limits& limits = server_.limits();
   if (!call.grpc) {
-    if (call.body.size() + bytes.size() > limits.http1_body_bytes_max) {
+    if (call.body.size() + bytes.size() > limits.http_body_bytes_max) {
       call.answered = true;
       return answer_http(call, {413, "text/plain; charset=utf-8", "the body is too large\n", {}});
     }

@@ -14,9 +14,10 @@ namespace decree::http {
 namespace {
 
 constexpr size_t kept_string_bytes = 4096;
+constexpr size_t kept_calls = 2048;  // places that keep buffers for the next call
 
-void clear_string(std::string& text) {
-  if (text.capacity() > kept_string_bytes)
+void clear_string(std::string& text, bool keep) {
+  if (!keep || text.capacity() > kept_string_bytes)
     std::string().swap(text);
   else
     text.clear();
@@ -50,22 +51,22 @@ void Call::take(size_t bytes, std::string* out) {
   }
 }
 
-void Call::clear() {
+void Call::clear(bool keep) {
   session = nullptr;
   route = nullptr;
   handler = nullptr;
   grpc = method_post = message_whole = dispatched = refused = request_over = in_pieces = answered =
       headers_out = deferred = false;
-  clear_string(path);
-  clear_string(http_method);
-  clear_string(metadata);
-  clear_string(body);
-  clear_string(text);
-  reader.reset();
+  clear_string(path, keep);
+  clear_string(http_method, keep);
+  clear_string(metadata, keep);
+  clear_string(body, keep);
+  clear_string(text, keep);
+  reader.reset(keep);
   header_bytes = 0;
   deadline = net::SteadyTime::max();
   chunks.clear();
-  if (chunks.capacity() > 64) std::vector<std::string>().swap(chunks);
+  if (!keep || chunks.capacity() > 64) std::vector<std::string>().swap(chunks);
   first_chunk = chunk_offset = unsent = 0;
   reply_left = 0;
   code = GrpcCode::ok;
@@ -204,7 +205,11 @@ void Server::forget(ClientConnection* connection) {
 
 void Server::sweep() {
   const net::SteadyTime now = std::chrono::steady_clock::now();
-  for (const auto& connection : connections_) connection->sweep(now);
+  output_bytes_ = 0;
+  for (const auto& connection : connections_) {
+    output_bytes_ += connection->net().pending_bytes();
+    connection->sweep(now);
+  }
   uint64_t failures = 0;
   for (const auto& listener : listeners_) failures += listener->accept_failures();
   if (failures > accept_failures_seen_)
@@ -276,7 +281,7 @@ void Server::close_call(Call* call) {
   session->calls_[call->session_index]->session_index = call->session_index;
   session->calls_.pop_back();
   release(call, call->held);
-  call->clear();
+  call->clear(tables_->free_calls.size() < kept_calls);
   ++call->generation;
   tables_->free_calls.push_back(call->index);
   --counters_.calls_open;
@@ -415,6 +420,7 @@ ServerCounters Server::counters() const {
   ServerCounters now = counters_;
   now.connections_open = connections_.size();
   now.bytes_held = bytes_held_;
+  now.output_bytes = output_bytes_;
   return now;
 }
 

@@ -82,6 +82,7 @@ struct ServerCounters {
   uint64_t calls_open = 0;
   uint64_t calls_refused = 0;  // over a limit
   uint64_t bytes_held = 0;     // requests and answers in memory
+  uint64_t output_bytes = 0;          // frames waiting for sockets, at most a second ago
   uint64_t http1_requests = 0;
 };
 
@@ -162,7 +163,9 @@ class Server {
   // The call is over for the client. Tells the service if it has not answered; frees the place.
   void close_call(Call* call);
   // True while new calls may be taken.
-  bool has_room() const { return bytes_held_ <= limits_.total_bytes_max; }
+  bool has_room() const {
+    return bytes_held_ + output_bytes_ <= limits_.total_bytes_max && counters_.calls_open < limits_.calls_max;
+  }
   void hold(Call* call, size_t bytes);
   void release(Call* call, size_t bytes);
   void dispatch_http(Call* call, const HttpRequest& request);
@@ -175,6 +178,7 @@ class Server {
   std::vector<std::unique_ptr<ClientConnection>> connections_;
   ServerCounters counters_;
   size_t bytes_held_ = 0;
+  size_t output_bytes_ = 0;  // waiting for sockets, as of the last sweep
   uint64_t sweep_timer_ = 0;
   net::SteadyTime last_complaint_{};
   uint64_t complaints_swallowed_ = 0;

@@ -56,7 +56,8 @@ struct Call {
   bool is_open() const { return (generation & 1) != 0; }
   // Moves the next `bytes` (<= unsent) to `out`.
   void take(size_t bytes, std::string* out);
-  void clear();
+  // Ready for the next call; `keep` small buffers for it.
+  void clear(bool keep);
 };
 
 // One protocol on one connection.

@@ -140,10 +140,12 @@ class TestCluster {
     m.replica = std::make_unique<Replica>(m.disk.recover(NodeId(node)), membership_, options);
     input(node, Ticked{Tick(now_)});
   }
-  // Everything not synced is lost.
-  void crash(uint32_t node) {
+  // Everything not synced is lost, but for the oldest `kept` records, which reached the disk unnoticed.
+  void crash(uint32_t node, size_t kept = 0) {
     TestMember& m = members_.at(node);
     m.replica.reset();
+    for (size_t i = 0; i < std::min(kept, m.unsynced.size()); ++i)
+      m.disk.durable.push_back(std::move(m.unsynced[i].record));
     m.unsynced.clear();
     std::erase_if(net_, [&](const Frame& f) { return f.to.value == node; });
     link_all(node, false);
@@ -160,11 +162,13 @@ class TestCluster {
     }
   }
 
-  void input(uint32_t node, const Input& in) {
+  void input(uint32_t node, const Input& in) { turn(node, {in}); }
+  // Several inputs in one turn, as a busy host does it.
+  void turn(uint32_t node, const std::vector<Input>& inputs) {
     TestMember& m = members_.at(node);
     if (!m.replica) return;
     Effects effects;
-    m.replica->step(in, effects);
+    for (const Input& in : inputs) m.replica->step(in, effects);
     m.replica->end_turn(effects);
     take(node, effects);
     EXPECT_EQ(m.replica->broken_invariant(), "") << "node " << node;
@@ -196,17 +200,23 @@ class TestCluster {
       install_snapshot(parcel.to, parcel.file);
     }
   }
-  void sync(uint32_t node) {
+  // The oldest `count` records become durable, in order.
+  void sync(uint32_t node, size_t count = SIZE_MAX) {
     TestMember& m = members_.at(node);
-    if (!m.replica || m.unsynced.empty()) return;
-    const LogToken upto = m.unsynced.back().token;
-    for (PersistedRecord& r : m.unsynced) m.disk.durable.push_back(std::move(r.record));
-    m.unsynced.clear();
+    count = std::min(count, m.unsynced.size());
+    if (!m.replica || count == 0) return;
+    const LogToken upto = m.unsynced[count - 1].token;
+    const auto end = m.unsynced.begin() + static_cast<ptrdiff_t>(count);
+    for (auto r = m.unsynced.begin(); r != end; ++r) m.disk.durable.push_back(std::move(r->record));
+    m.unsynced.erase(m.unsynced.begin(), end);
     input(node, Persisted{upto});
   }
 
   // Which frames never arrive.
   std::function<bool(const Frame&)> drop = [](const Frame&) { return false; };
+
+  // Sees every frame when it leaves.
+  std::function<void(const Frame&)> on_send = [](const Frame&) {};
 
   bool deliver_one() {
     if (net_.empty()) return false;
@@ -299,8 +309,12 @@ class TestCluster {
 
   void take(uint32_t node, Effects& effects) {
     TestMember& m = members_.at(node);
-    for (Outgoing& o : effects.send_now) net_.push_back(Frame{NodeId(node), o.to, std::move(o.message)});
-    for (Outgoing& o : effects.released) net_.push_back(Frame{NodeId(node), o.to, std::move(o.message)});
+    for (std::vector<Outgoing>* queue : {&effects.send_now, &effects.released}) {
+      for (Outgoing& o : *queue) {
+        net_.push_back(Frame{NodeId(node), o.to, std::move(o.message)});
+        on_send(net_.back());
+      }
+    }
     for (PersistedRecord& r : effects.persist) m.unsynced.push_back(std::move(r));
     for (DecidedEntry& d : effects.decided) m.applied.push_back(std::move(d));
     for (ReadReady& r : effects.reads) m.reads.push_back(r);

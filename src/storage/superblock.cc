@@ -138,8 +138,7 @@ Result<std::unique_ptr<Superblock>> Superblock::open(FileSystem& files, const st
            (valid[2 * pair + 1] && copies[2 * pair + 1].sequence == newest->sequence);
   };
   if (notes != nullptr) notes->insert(notes->end(), damaged.begin(), damaged.end());
-  const size_t first_pair = holds(1) ? 0 : 1;
-  return std::unique_ptr<Superblock>(new Superblock(std::move(*file), *newest, first_pair));
+  return std::unique_ptr<Superblock>(new Superblock(std::move(*file), *newest, {holds(0), holds(1)}));
 }
 
 SuperblockState Superblock::state() const {
@@ -147,19 +146,33 @@ SuperblockState Superblock::state() const {
   return state_;
 }
 
+Result<void> Superblock::write_pair(size_t pair, const SuperblockState& state) {
+  const std::string block = encode_superblock(state);
+  return file_->write(pair * kPairBytes, block + block);
+}
+
 Result<void> Superblock::store(SuperblockState next) {
   if (poisoned_) return Error{ErrorCode::io, file_->path() + ": an earlier write failed; stop this process"};
   next.sequence = state_.sequence + 1;
-  const std::string block = encode_superblock(next);
-  const std::string pair = block + block;
   poisoned_ = true;  // until both pairs are durable
-  for (const size_t which : {first_pair_, 1 - first_pair_}) {
-    if (auto r = file_->write(which * kPairBytes, pair); !r) return r;
+  if (as_read_) {
+    // The same bytes over the same bytes: whichever of them is durable already cannot be harmed by this.
+    for (const size_t pair : {0, 1}) {
+      if (!holds_[pair]) continue;
+      if (auto r = write_pair(pair, state_); !r) return r;
+    }
+    if (auto r = file_->sync(); !r) return r;
+    as_read_ = false;
+  }
+  // First the pair that is not the only one to hold what is durable.
+  const size_t first = holds_[1] ? 0 : 1;
+  for (const size_t pair : {first, 1 - first}) {
+    if (auto r = write_pair(pair, next); !r) return r;
     if (auto r = file_->sync(); !r) return r;  // BEFORE the other pair is touched
   }
   poisoned_ = false;
   state_ = next;
-  first_pair_ = 0;
+  holds_ = {true, true};
   return {};
 }
 

@@ -62,14 +62,16 @@ class Superblock {
   }
 
  private:
-  Superblock(std::unique_ptr<File> file, SuperblockState state, size_t first_pair)
-      : file_(std::move(file)), state_(state), first_pair_(first_pair) {}
+  Superblock(std::unique_ptr<File> file, SuperblockState state, std::array<bool, 2> holds)
+      : file_(std::move(file)), state_(state), holds_(holds) {}
   Result<void> store(SuperblockState next);
+  Result<void> write_pair(size_t pair, const SuperblockState& state);
 
   std::unique_ptr<File> file_;
   mutable std::mutex mutex_;
   SuperblockState state_;
-  size_t first_pair_;  // the pair whose loss in a torn write would not lose state_
+  std::array<bool, 2> holds_;  // which pairs hold state_
+  bool as_read_ = true;        // state_ comes from open() and is not known to be durable
   bool poisoned_ = false;
 };
 

@@ -10,7 +10,8 @@ namespace decree {
 
 void Replica::Impl::on_accept(NodeId from, const Accept& m) {
   if (!epoch_matches(from, m.ballot) || m.ballot.node != from) return;
-  if (m.ballot < acceptor.promised() && !paxos::planted(paxos::PlantedBug::stale_accept)) {
+  const bool forgets = paxos::planted(paxos::PlantedBug::stale_accept) && role == Role::follower;
+  if (m.ballot < acceptor.promised() && !forgets) {
     send(from, Nack{m.ballot, acceptor.promised(), NackReason::promised_higher});
     return;
   }
@@ -66,7 +67,9 @@ void Replica::Impl::note_gap() {
 // disk.
 void Replica::Impl::emit_accepted() {
   const Ballot b = acceptor.bill_ballot();
-  if (is_leader() || b.is_none() || b != leader || b != acceptor.promised()) return;
+  const bool forgets = paxos::planted(paxos::PlantedBug::stale_accept);
+  if (is_leader() || b.is_none()) return;
+  if ((b != leader || b != acceptor.promised()) && !forgets) return;
   if (!acceptor.promise_durable() && !paxos::planted(paxos::PlantedBug::ack_before_durable)) return;
   const Slot upto = acceptor.durable_upto();
   const bool news = b != accepted_told_ballot || upto > accepted_told;

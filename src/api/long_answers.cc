@@ -70,19 +70,13 @@ bool LongAnswers::slice(std::chrono::nanoseconds budget) {
   kicked_ = false;
   if (preparing_.empty() && sending_.empty()) return false;
   const auto end = std::chrono::steady_clock::now() + budget;
-  size_t without_progress = 0;
+  size_t without_progress = 0;  // in a row: all of them means that every client has enough for now
   do {
-    bool worked = false;
-    if (!preparing_.empty()) {
-      prepare_front();
-      worked = true;
-    }
+    if (!preparing_.empty()) prepare_front();
     if (!sending_.empty()) {
       next_ %= sending_.size();
       bool done = false;
-      const bool progress = send_some(sending_[next_], &done);
-      worked = worked || progress;
-      without_progress = progress ? 0 : without_progress + 1;
+      without_progress = send_some(sending_[next_], &done) ? 0 : without_progress + 1;
       if (done) {
         std::swap(sending_[next_], sending_.back());
         sending_.pop_back();
@@ -90,8 +84,7 @@ bool LongAnswers::slice(std::chrono::nanoseconds budget) {
         ++next_;
       }
     }
-    if (preparing_.empty() && (sending_.empty() || without_progress >= sending_.size())) return false;
-    if (!worked && without_progress >= sending_.size()) return !preparing_.empty();
+    if (preparing_.empty() && without_progress >= sending_.size()) return false;
   } while (std::chrono::steady_clock::now() < end);
   return true;
 }

@@ -1,104 +1,18 @@
 #include "storage/memory_file_system.h"
 
 #include <algorithm>
-#include <array>
-#include <cstring>
 #include <limits>
 #include <map>
 #include <mutex>
 #include <set>
 
+#include "storage/memory_content.h"
+
 namespace decree::storage {
 
 namespace {
 
-constexpr uint64_t kPageBytes = 4096;
 constexpr uint64_t kSectorBytes = 512;
-
-struct Page {
-  std::array<char, kPageBytes> bytes{};
-};
-
-// Bytes of a file in pages that forks and the durable image share until one of them writes. A null page is
-// zeros.
-class Content {
- public:
-  uint64_t size() const { return size_; }
-
-  size_t read(uint64_t offset, std::span<char> out) const {
-    if (offset >= size_) return 0;
-    const size_t n = static_cast<size_t>(std::min<uint64_t>(out.size(), size_ - offset));
-    for (size_t done = 0; done < n;) {
-      const uint64_t at = offset + done;
-      const size_t in_page = static_cast<size_t>(at % kPageBytes);
-      const size_t piece = std::min<size_t>(n - done, kPageBytes - in_page);
-      const std::shared_ptr<Page>& page = pages_[at / kPageBytes];
-      if (page) {
-        std::memcpy(out.data() + done, page->bytes.data() + in_page, piece);
-      } else {
-        std::memset(out.data() + done, 0, piece);
-      }
-      done += piece;
-    }
-    return n;
-  }
-
-  // `data` null: zeros.
-  void write(uint64_t offset, const char* data, uint64_t bytes) {
-    if (offset + bytes > size_) resize(offset + bytes);
-    for (uint64_t done = 0; done < bytes;) {
-      const uint64_t at = offset + done;
-      const size_t in_page = static_cast<size_t>(at % kPageBytes);
-      const size_t piece = static_cast<size_t>(std::min<uint64_t>(bytes - done, kPageBytes - in_page));
-      std::shared_ptr<Page>& page = pages_[at / kPageBytes];
-      if (data == nullptr && piece == kPageBytes) {
-        page.reset();
-      } else if (data != nullptr || page) {
-        char* to = writable(page) + in_page;
-        if (data != nullptr) {
-          std::memcpy(to, data + done, piece);
-        } else {
-          std::memset(to, 0, piece);
-        }
-      }
-      done += piece;
-    }
-  }
-
-  void resize(uint64_t bytes) {
-    if (bytes < size_ && bytes % kPageBytes != 0) {
-      std::shared_ptr<Page>& page = pages_[bytes / kPageBytes];
-      if (page) std::memset(writable(page) + bytes % kPageBytes, 0, kPageBytes - bytes % kPageBytes);
-    }
-    pages_.resize((bytes + kPageBytes - 1) / kPageBytes);
-    size_ = bytes;
-  }
-
-  // Makes this range's pages those of `other`, which must differ from this content only there.
-  void share(const Content& other, uint64_t offset, uint64_t bytes) {
-    if (bytes == 0) return;
-    if (size_ < other.size_) {
-      pages_.resize(other.pages_.size());
-      size_ = other.size_;
-    }
-    const uint64_t end =
-        std::min<uint64_t>((offset + bytes + kPageBytes - 1) / kPageBytes, other.pages_.size());
-    for (uint64_t p = offset / kPageBytes; p < end; ++p) pages_[p] = other.pages_[p];
-  }
-
- private:
-  static char* writable(std::shared_ptr<Page>& page) {
-    if (!page) {
-      page = std::make_shared<Page>();
-    } else if (page.use_count() > 1) {
-      page = std::make_shared<Page>(*page);
-    }
-    return page->bytes.data();
-  }
-
-  std::vector<std::shared_ptr<Page>> pages_;
-  uint64_t size_ = 0;
-};
 
 struct FileOp {
   enum Kind : uint8_t { write, zero, truncate } kind = write;
@@ -108,13 +22,13 @@ struct FileOp {
 };
 
 struct Inode {
-  Content visible;
-  Content durable;
+  FileContent visible;
+  FileContent durable;
   std::vector<FileOp> unsynced;
   bool lost_writes = false;  // a failed sync left `visible` ahead of `durable` for ever
 };
 
-void apply(const FileOp& op, Content* content) {
+void apply(const FileOp& op, FileContent* content) {
   if (op.kind == FileOp::truncate) {
     content->resize(op.offset);
   } else {
@@ -606,7 +520,7 @@ bool MemoryFileSystem::flip_bit(const std::string& path, uint64_t bit) {
   const std::lock_guard lock(state_->mutex);
   auto it = state_->visible.find(path);
   if (it == state_->visible.end() || bit / 8 >= it->second->visible.size()) return false;
-  for (Content* content : {&it->second->visible, &it->second->durable}) {
+  for (FileContent* content : {&it->second->visible, &it->second->durable}) {
     if (bit / 8 >= content->size()) continue;
     char byte = 0;
     content->read(bit / 8, std::span<char>(&byte, 1));

@@ -12,7 +12,7 @@ void LogReplay::apply(const Record& record) {
     law(*l);
   } else if (const auto* e = std::get_if<EpochRecord>(&record)) {
     // Repeated at the head of every segment: the same epoch again changes nothing.
-    if (!carried.has_epoch || e->membership.epoch >= carried.epoch.membership.epoch) {
+    if (!carried.has_epoch || e->membership.epoch > carried.epoch.membership.epoch) {
       carried.has_epoch = true;
       carried.epoch = *e;
       void_older(e->membership);

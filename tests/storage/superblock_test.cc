@@ -9,7 +9,8 @@ using namespace testing;
 
 const std::string kPath = "/d/superblock";
 
-// Crash after crash in the middle of an update, on one disk: what is read is never older than what was acknowledged.
+// Crash after crash in the middle of an update, on one disk: what is read is never older than what was
+// acknowledged.
 TEST(Superblock, IsNeverReadBackOlderThanItWasAcknowledged) {
   for (uint64_t seed = 1; seed <= 400; ++seed) {
     uint64_t random = seed;
@@ -38,8 +39,10 @@ TEST(Superblock, IsNeverReadBackOlderThanItWasAcknowledged) {
         if (!(*superblock)->update([&](SuperblockState& s) { s.promised = ballot(attempted); }).ok()) break;
         acknowledged = attempted;
       }
-      EXPECT_FALSE((*superblock)->update([](SuperblockState&) {}).ok()) << "after a failure it is never written again";
-      files.crash(seed * 100 + static_cast<uint64_t>(crash), draw(4) == 0 ? CrashMode::process_only : CrashMode::random);
+      EXPECT_FALSE((*superblock)->update([](SuperblockState&) {}).ok())
+          << "after a failure it is never written again";
+      files.crash(seed * 100 + static_cast<uint64_t>(crash),
+                  draw(4) == 0 ? CrashMode::process_only : CrashMode::random);
     }
   }
 }

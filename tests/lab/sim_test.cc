@@ -1,0 +1,196 @@
+// Whole runs of the simulator: clean seeds, equal traces, and the checkers of the ghost state against lies.
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <sstream>
+#include <string>
+
+#include "lab/check/ghost.h"
+#include "lab/sim/world.h"
+
+namespace decree::lab {
+namespace {
+
+RunOptions quick() {
+  RunOptions options;
+  options.limits.scale = 0.2;
+  return options;
+}
+
+TEST(Simulator, AFewSeedsAreClean) {
+  RunStatistics total;
+  for (uint64_t seed = 1; seed <= 25; ++seed) {
+    const RunResult r = World(seed, quick()).run();
+    ASSERT_FALSE(r.breach) << "seed " << seed << ": " << r.breach.invariant << ": " << r.breach.sentence
+                           << "\n  again: decree-lab sim --seeds " << seed << " --scale 0.2 --trace -";
+    total.add(r.statistics);
+  }
+  // The search is worth something only when it does something.
+  EXPECT_GT(total.ok, 1000u);
+  EXPECT_GT(total.unknown, 20u);
+  EXPECT_GT(total.restarts, 20u);
+  EXPECT_GT(total.snapshots_taken, 20u);
+  EXPECT_GT(total.forks, 20u);
+}
+
+TEST(Simulator, TheSameSeedHasTheSameTraceAndAnotherSeedAnother) {
+  std::ostringstream first;
+  std::ostringstream second;
+  RunOptions options = quick();
+  options.trace = &first;
+  const RunResult a = World(31, options).run();
+  options.trace = &second;
+  const RunResult b = World(31, options).run();
+  EXPECT_EQ(a.trace_hash, b.trace_hash);
+  EXPECT_EQ(first.str(), second.str());
+  EXPECT_NE(World(32, quick()).run().trace_hash, a.trace_hash);
+}
+
+TEST(Simulator, ALieAboutDurabilityIsFound) {
+  RunOptions options = quick();
+  options.early_persisted = true;
+  std::string found;
+  for (uint64_t seed = 1; seed <= 20 && found.empty(); ++seed)
+    found = World(seed, options).run().breach.invariant;
+  EXPECT_EQ(found, "I10");
+}
+
+// ---- the ghost state finds what it is told to find ----
+
+Entry value(const char* text, uint64_t seq) {
+  Entry e;
+  e.kind = EntryKind::command;
+  e.id = RequestId{NodeId(1), 1, seq};
+  e.payload = std::make_shared<const std::string>(text);
+  e.digest = Digest128{seq, 1};
+  return e;
+}
+Ballot ballot(uint32_t round, uint32_t node) { return Ballot{0, round, 0, NodeId(node)}; }
+PersistedRecord accepted(Ballot b, uint64_t slot, Entry e) {
+  return PersistedRecord{LogToken(1), AcceptRecord{b, Slot(slot), {std::move(e)}}};
+}
+void durable(Ghost& g, uint32_t node, const PersistedRecord& r) {
+  g.on_handed_out(NodeId(node), {&r, 1});
+  g.on_durable(NodeId(node), {&r, 1});
+}
+
+TEST(Ghost, KnowsTheInstantOfAChoiceThoughNobodyTold) {
+  Ghost g(3, 2, 2);
+  const Ballot b = ballot(1, 1);
+  durable(g, 1, accepted(b, 1, value("x", 1)));
+  EXPECT_EQ(g.chosen(Slot(1)), nullptr);
+  durable(g, 3, accepted(b, 1, value("x", 1)));
+  ASSERT_NE(g.chosen(Slot(1)), nullptr);
+  EXPECT_EQ(g.chosen_prefix(), Slot(1));
+  EXPECT_FALSE(g.breach());
+}
+TEST(Ghost, FindsTwoValuesAtOneBallot) {
+  Ghost g(3, 2, 2);
+  durable(g, 1, accepted(ballot(1, 1), 1, value("x", 1)));
+  durable(g, 2, accepted(ballot(1, 1), 1, value("y", 2)));
+  EXPECT_EQ(g.breach().invariant, "I1");
+}
+TEST(Ghost, FindsASecondChoice) {
+  Ghost g(3, 2, 2);
+  durable(g, 1, accepted(ballot(1, 1), 1, value("x", 1)));
+  durable(g, 2, accepted(ballot(1, 1), 1, value("x", 1)));
+  durable(g, 2, accepted(ballot(2, 2), 1, value("y", 2)));
+  durable(g, 3, accepted(ballot(2, 2), 1, value("y", 2)));
+  EXPECT_EQ(g.breach().invariant, "I7");
+}
+TEST(Ghost, FindsAHigherProposalOfAnotherValueAfterTheChoice) {
+  Ghost g(3, 2, 2);
+  durable(g, 1, accepted(ballot(1, 1), 1, value("x", 1)));
+  durable(g, 2, accepted(ballot(1, 1), 1, value("x", 1)));
+  g.on_send(NodeId(3), 1, Accept{ballot(2, 3), Slot(1), Slot(1), Slot(0), {value("y", 2)}});
+  EXPECT_EQ(g.breach().invariant, "I7");
+}
+TEST(Ghost, FindsAForeignBallotAndABallotOfTwoBoots) {
+  Ghost foreign(3, 2, 2);
+  foreign.on_send(NodeId(2), 1, Prepare{ballot(1, 1), Slot(1)});
+  EXPECT_EQ(foreign.breach().invariant, "I2");
+  Ghost twice(3, 2, 2);
+  twice.on_send(NodeId(1), 1, Prepare{ballot(1, 1), Slot(1)});
+  twice.on_send(NodeId(1), 2, Prepare{ballot(1, 1), Slot(1)});
+  EXPECT_EQ(twice.breach().invariant, "I2");
+}
+TEST(Ghost, FindsAForgottenPromise) {
+  Ghost g(3, 2, 2);
+  g.on_send(NodeId(2), 1, Promise{ballot(5, 1)});
+  RecoveredState found;
+  found.promised = ballot(4, 1);
+  g.on_start(NodeId(2), found);
+  EXPECT_EQ(g.breach().invariant, "I3");
+}
+TEST(Ghost, FindsAnAcceptanceBelowThePromise) {
+  Ghost g(3, 2, 2);
+  const PersistedRecord promise{LogToken(1), PromiseRecord{ballot(5, 1)}};
+  g.on_handed_out(NodeId(2), {&promise, 1});
+  const PersistedRecord low = accepted(ballot(4, 3), 1, value("x", 1));
+  g.on_handed_out(NodeId(2), {&low, 1});
+  EXPECT_EQ(g.breach().invariant, "I4");
+}
+void acknowledged(Ghost& g) {
+  g.on_send(NodeId(1), 1, Accept{ballot(1, 1), Slot(1), Slot(1), Slot(0), {value("x", 1)}});
+  durable(g, 2, accepted(ballot(1, 1), 1, value("x", 1)));
+  g.on_send(NodeId(2), 1, Accepted{ballot(1, 1), Slot(1)});
+}
+TEST(Ghost, FindsAPromiseThatHidesAnAcknowledgedSlot) {
+  Ghost g(3, 2, 2);
+  acknowledged(g);
+  ASSERT_FALSE(g.breach());
+  g.on_send(NodeId(2), 1, Promise{ballot(2, 3)});
+  EXPECT_EQ(g.breach().invariant, "I5");
+}
+TEST(Ghost, FindsAnAcknowledgementAheadOfTheDisk) {
+  Ghost g(3, 2, 2);
+  g.on_send(NodeId(1), 1, Accept{ballot(1, 1), Slot(1), Slot(1), Slot(0), {value("x", 1)}});
+  g.on_send(NodeId(2), 1, Accepted{ballot(1, 1), Slot(1)});
+  EXPECT_EQ(g.breach().invariant, "I10");
+}
+TEST(Ghost, FindsACrashThatWouldLoseWhatWasAcknowledged) {
+  Ghost g(3, 2, 2);
+  acknowledged(g);
+  RecoveredState found;
+  found.promised = ballot(1, 1);
+  g.check_fork(NodeId(2), found);
+  EXPECT_EQ(g.breach().invariant, "I10");
+}
+TEST(Ghost, FindsAProposalThatIgnoresAReport) {
+  Ghost g(3, 2, 2);
+  durable(g, 2, accepted(ballot(1, 1), 1, value("x", 1)));
+  g.on_send(NodeId(3), 1, Prepare{ballot(2, 3), Slot(1)});
+  Promise report{ballot(2, 3)};
+  report.runs.push_back(PromiseRun{ballot(1, 1), false, {Slot(1), Slot(2)}});
+  g.on_send(NodeId(2), 1, report);
+  g.on_send(NodeId(3), 1, Accept{ballot(2, 3), Slot(1), Slot(1), Slot(0), {value("y", 2)}});
+  EXPECT_EQ(g.breach().invariant, "I6");
+}
+TEST(Ghost, FindsARequestThatIsChosenTwiceOrThoughRefused) {
+  Ghost twice(3, 2, 2);
+  for (uint64_t slot = 1; slot <= 2; ++slot)
+    for (uint32_t node = 1; node <= 2; ++node)
+      durable(twice, node, accepted(ballot(1, 1), slot, value("x", 1)));
+  EXPECT_EQ(twice.breach().invariant, "I16");
+  Ghost refused(3, 2, 2);
+  refused.on_definitely_not(RequestId{NodeId(1), 1, 1});
+  for (uint32_t node = 1; node <= 2; ++node) durable(refused, node, accepted(ballot(1, 1), 1, value("x", 1)));
+  EXPECT_EQ(refused.breach().invariant, "I16");
+}
+TEST(Ghost, FindsStatesThatDiffer) {
+  Ghost g(3, 2, 2);
+  g.on_state(NodeId(1), Slot(4), Digest128{1, 2});
+  g.on_state(NodeId(2), Slot(4), Digest128{1, 3});
+  EXPECT_EQ(g.breach().invariant, "I17");
+}
+
+// Seeds that once found something, and what. They stay.
+TEST(Simulator, SeedsThatOnceFoundSomethingAreCleanNow) {
+  for (const uint64_t seed : {2, 3, 14, 20, 23, 26, 226, 311}) {
+    const RunResult r = World(seed, RunOptions{}).run();
+    EXPECT_FALSE(r.breach) << "seed " << seed << ": " << r.breach.invariant << ": " << r.breach.sentence;
+  }
+}
+
+}  // namespace
+}  // namespace decree::lab

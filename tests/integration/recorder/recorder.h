@@ -104,6 +104,7 @@ class Recorder final : public client::ChannelUser {
   uint64_t open_ = 0;
   uint32_t clients_ = 0;
   int64_t last_write_ok_ns_ = 0;
+  uint64_t unknown_done_ = 0;  // of the unknown ones, found to have happened
   bool stopping_ = false;
 
   Totals reported_;

@@ -18,6 +18,17 @@ constexpr uint64_t kAskToken = ~0ULL;
 
 bool writes(const lab::Operation& op) { return op.kind != OpKind::range; }
 
+// By its own answer: did it take the revision it reports, or only see it?
+bool took_revision(const lab::Operation& op) {
+  if (op.kind == OpKind::put) return true;
+  if (op.kind == OpKind::range) return false;
+  if (op.kind == OpKind::remove) return op.answers[0].deleted > 0;
+  const auto& ran = op.succeeded ? op.then_branch : op.else_branch;
+  for (size_t i = 0; i < ran.size(); ++i)
+    if (ran[i].kind == OpKind::put || op.answers[i].deleted > 0) return true;
+  return false;
+}
+
 double percentile_ms(std::vector<int64_t>& values, double share) {
   if (values.empty()) return 0;
   const size_t rank =
@@ -226,7 +237,7 @@ bool Recorder::resolve_unknown(std::chrono::seconds longest) {
     const lab::Operation& op = history_[i];
     if (!writes(op)) continue;
     if (op.outcome == OpOutcome::ok) {
-      known[static_cast<size_t>(op.revision)] = true;
+      if (took_revision(op)) known[static_cast<size_t>(op.revision)] = true;
     } else if (op.outcome == OpOutcome::unknown) {
       if (op.kind == OpKind::put) unknown_by_value[op.request.value] = i;
       for (const auto* branch : {&op.then_branch, &op.else_branch})

@@ -12,6 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -53,7 +54,8 @@ _held = []
 
 
 def take_ports():
-    folder = os.path.join(ROOT, "build", "ports")
+    # One place for the whole machine: another checkout may be testing, too.
+    folder = os.path.join(tempfile.gettempdir(), f"decree-test-ports-{os.getuid()}")
     os.makedirs(folder, exist_ok=True)
     for first in range(FIRST_PORT, LAST_PORT, BLOCK):
         lock = open(os.path.join(folder, str(first)), "w")
@@ -251,6 +253,7 @@ class Cluster:
                 r = self.etcdctl("get", "!", endpoints=member.client, timeout=2, check=False)
                 ask.last = r.stderr.strip()
                 return r.returncode == 0
+            ask.last = "none"
             try:
                 poll(f"{m.name} answers a linearizable read", cap_seconds, ask)
             except Failure as e:

@@ -138,20 +138,21 @@ bool Replica::Impl::may_take_over(uint32_t* rank) const {
 }
 
 void Replica::Impl::consider_takeover() {
-  if (happy()) {
-    was_happy = true;
+  const bool content = happy();
+  if (was_happy && !content) beat_soon = true;  // neighbours judge by this view
+  was_happy = content;
+  uint32_t rank = 0;
+  if (content || !may_take_over(&rank)) {
+    eligible = false;
     return;
   }
-  if (was_happy) {
-    was_happy = false;
-    unhappy_since = now;
-    beat_soon = true;  // neighbours judge by this view
-  }
-  // The freshest goes first, by a delay and never by a veto.
-  uint32_t rank = 0;
-  if (!may_take_over(&rank)) return;
-  const uint64_t waited = now.value - std::max(unhappy_since, quiet_until).value;
-  if (waited >= static_cast<uint64_t>(rank) * options.beat_ticks / 2) start_election();
+  // The freshest goes first, by a delay and never by a veto. It counts from when this member might have gone:
+  // after a restart of all, or a long partition, everybody has been discontented for long, and all would run
+  // at once.
+  if (!eligible) eligible_since = now;
+  eligible = true;
+  const uint64_t delay = static_cast<uint64_t>(rank) * options.beat_ticks / 2;
+  if (now.value - eligible_since.value >= delay) start_election();
 }
 
 void Replica::Impl::transfer_leadership(NodeId to) {

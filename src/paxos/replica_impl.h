@@ -220,7 +220,8 @@ struct Replica::Impl {
   bool disk_ok = true;
   bool draining = false;
   bool retired = false;
-  Tick unhappy_since;
+  bool eligible = false;  // might take over, but for the delay
+  Tick eligible_since;
   bool was_happy = false;
 
   // proposer.cc

@@ -140,6 +140,31 @@ TEST(Connectivity, AFlappingLinkDoesNotMakeBallotsGrowForEver) {
   EXPECT_EQ(g.highest_round(), round);
 }
 
+// Whoever is freshest runs, the others wait for it: no duel when nobody led for a while.
+TEST(Connectivity, AfterARestartOfAllOrALongSilenceTheyDoNotAllRunAtOnce) {
+  for (const uint32_t n : {3u, 5u, 7u}) {
+    TestCluster c(n);
+    c.elect();
+    c.drop = [](const Frame&) { return true; };
+    c.tick(300);
+    const auto elections = [&c] {
+      uint64_t sum = 0;
+      for (auto& [node, m] : c.all()) sum += m.replica->status().elections;
+      return sum;
+    };
+    const uint64_t before = elections();
+    c.drop = [](const Frame&) { return false; };
+    c.tick(200);
+    EXPECT_LE(elections() - before, 1u);
+    for (uint32_t node = 1; node <= n; ++node) c.crash(node);
+    c.advance_time(500);
+    for (uint32_t node = 1; node <= n; ++node) c.restart(node);
+    c.tick(200);
+    EXPECT_LE(elections(), 1u);
+    EXPECT_NE(c.leader(), 0u);
+  }
+}
+
 struct Sweep {
   uint64_t cases = 0;
   uint64_t with_quorum = 0;

@@ -255,7 +255,10 @@ class TestCluster {
   }
   // Ticks until `done`, at most `ticks_max`; false when it never came.
   bool tick_until(const std::function<bool()>& done, uint32_t ticks_max = 1000) {
-    for (uint32_t i = 0; i < ticks_max && !done(); ++i) tick();
+    for (uint32_t i = 0; i < ticks_max; ++i) {
+      if (done()) return true;
+      tick();
+    }
     return done();
   }
   uint32_t leader() {

@@ -131,7 +131,8 @@ void register_etcd_metrics(Context& context, const HttpPages& pages, Metrics& me
         [c] { return number(c->server.counters().calls_open); });
   gauge("decree_client_bytes_held", "Bytes of client requests and answers in memory.",
         [c] { return number(c->server.counters().bytes_held); });
-  gauge("decree_client_output_bytes", "Bytes of frames that wait for client sockets.", [c] { return number(c->server.counters().output_bytes); });
+  gauge("decree_client_output_bytes", "Bytes of frames that wait for client sockets.",
+        [c] { return number(c->server.counters().output_bytes); });
   gauge("decree_long_answers", "Big ranges and hashes being worked on.",
         [c] { return number(c->long_answers.size()); });
   counter("decree_socket_received_bytes_total", "Bytes read from all sockets, clients and peers.",

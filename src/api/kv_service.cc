@@ -46,6 +46,9 @@ KvService::KvService(Context& context) : context_(context), scratch_(std::make_u
 KvService::~KvService() = default;
 
 void KvService::on_unary(http::CallId call, uint32_t method, std::string_view message) {
+  // etcd's clients ask by this field to hear at once that there is no leader, instead of waiting for one.
+  if (!context_.has_leader() && context_.server.metadata(call, "hasleader") == "true")
+    return send_error(context_.server, call, kNoLeader);
   switch (method) {
     case method_range:
       return range(call, message);
@@ -74,7 +77,8 @@ uint32_t KvService::save() {
 
 void KvService::release(uint32_t tag) {
   // A large transaction must not stay for ever in a place that a get uses next.
-  if (saved_[tag]->is_txn || saved_[tag]->range.SpaceUsedLong() > 4096)
+  const etcdserverpb::RangeRequest& range = saved_[tag]->range;
+  if (saved_[tag]->is_txn || range.key().capacity() + range.range_end().capacity() > 4096)
     saved_[tag] = std::make_unique<Saved>();
   free_saved_.push_back(tag);
 }

@@ -71,8 +71,8 @@ Result<std::vector<Address>> resolve(const HostPort& target, bool numeric_only) 
   return found;
 }
 
-// No waiting for more to send: a turn's output leaves in one write anyway. And a peer that vanished without a word
-// (its machine is gone) is found out after about two minutes.
+// No waiting for more to send: a turn's output leaves in one write anyway. And a peer that vanished without a
+// word (its machine is gone) is found out after about two minutes.
 void set_options(int fd) {
   const int on = 1;
   const int idle_s = 60;

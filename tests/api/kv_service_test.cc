@@ -182,6 +182,16 @@ TEST_F(KvServiceTest, TheClientsOwnDeadlineIsKept) {
   EXPECT_EQ(late.text, "context deadline exceeded");
 }
 
+TEST_F(KvServiceTest, WhoAsksForALeaderHearsAtOnceThatThereIsNone) {
+  consensus.hold = true;
+  consensus.status_.leader_member_id = 0;
+  etcdserverpb::RangeRequest request;
+  request.set_key("a");
+  const auto refused = ask("/etcdserverpb.KV/Range", request, nullptr, {{"hasleader", "true"}});
+  EXPECT_EQ(refused.code, 14);
+  EXPECT_EQ(refused.text, "etcdserver: no leader");
+}
+
 TEST_F(KvServiceTest, AReadThatNobodyConfirmedIsAskedAgain) {
   consensus.reads_ok = false;
   etcdserverpb::RangeRequest request;

@@ -109,8 +109,11 @@ void SimMember::drop_work() {
   // Workers die with the process, before the store they point into; their events find nothing.
   works_.forget_values();
   while (!under_way_.empty()) under_way_.pop_front();
-  for (const Event& e : deferred_)
+  for (const Event& e : deferred_) {
     if (e.kind == EventKind::deliver) world_.take_flight(e.a);
+    // The connection breaks; its client cannot know that nobody read the request.
+    if (e.kind == EventKind::request) world_.finish(static_cast<uint32_t>(e.a), e.b, OpOutcome::unknown);
+  }
   deferred_.clear();
 }
 

@@ -29,6 +29,12 @@ void World::start_clients() {
 std::string World::key(uint64_t n) const { return "k" + std::to_string(10 + n); }
 
 uint32_t World::choose_member() {
+  if (!faults_on_) {
+    uint32_t n = 0;
+    do n = static_cast<uint32_t>(client_random_.between(1, swarm_.members));
+    while (core_ != 0 && !in_core(n));
+    return n;
+  }
   if (client_random_.chance(swarm_.follow_leader))
     for (uint32_t n = 1; n <= swarm_.members; ++n)
       if (member(n).running() && member(n).node()->replica().status().role == Role::leader) return n;

@@ -4,6 +4,7 @@
 
 #include <memory>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "decree/record.h"
@@ -14,9 +15,12 @@
 namespace decree::lab {
 
 enum class CrashKind : uint8_t {
-  process,  // what was written stays, synced or not
+  process,  // what was written is still seen, and what was not synced of it is lost by a later power failure
   power,    // what was not synced is lost, kept or torn
 };
+
+// Damage of what is durable already. Nobody sees an error.
+enum class Damage : uint8_t { rot_log, rot_superblock, rot_snapshot, misdirected, old_image };
 
 class Disk {
  public:
@@ -37,6 +41,22 @@ class Disk {
   virtual void truncate(Slot upto) = 0;
   virtual runtime::SnapshotStore& snapshots() = 0;
   virtual uint64_t log_bytes() const = 0;
+
+  // As storage::Wal. A disk without segments needs none.
+  virtual bool needs_reserve() const { return false; }
+  virtual Result<void> prepare_reserve() { return {}; }
+  virtual Result<void> mark_idle() { return {}; }
+
+  // ---- faults; false or empty: this kind of disk does not know it, or there is nothing to damage yet ----
+  // The sentence says what was done.
+  virtual std::string damage(Damage /*kind*/, Random& /*random*/) { return {}; }
+  // Full: almost nothing more fits on it, until it is told otherwise.
+  virtual bool set_full(bool /*full*/, Random& /*random*/) { return false; }
+  virtual bool fail_sync() { return false; }                      // the next one
+  virtual bool fail_writes(uint64_t /*after*/) { return false; }  // that one and all later ones
+  virtual bool fail_reads(uint64_t /*count*/) { return false; }
+  // An error was injected since the last crash: a failure of this member has an excuse.
+  virtual bool has_injected_error() const { return false; }
 };
 
 std::unique_ptr<Disk> make_model_disk();

@@ -1,4 +1,6 @@
 // World: what goes wrong, when, and when it ends.
+#include <array>
+
 #include <fmt/format.h>
 
 #include "lab/sim/sim_member.h"
@@ -6,16 +8,34 @@
 
 namespace decree::lab {
 
+namespace {
+
+// A set of directed links: bit 8 * from + to.
+constexpr uint64_t link_bit(uint32_t from, uint32_t to) { return 1ULL << (8 * from + to); }
+constexpr uint64_t both_ways(uint32_t a, uint32_t b) { return link_bit(a, b) | link_bit(b, a); }
+
+// From a member of one set to one of the other (bit sets of members).
+uint64_t links_between(uint32_t from, uint32_t to) {
+  uint64_t links = 0;
+  for (uint32_t a = 1; a <= kMembersMax; ++a)
+    for (uint32_t b = 1; b <= kMembersMax; ++b)
+      if (a != b && (from >> a & 1) != 0 && (to >> b & 1) != 0) links |= link_bit(a, b);
+  return links;
+}
+
+}  // namespace
+
+void World::schedule_fault(FaultKind kind) {
+  const int64_t mean = swarm_.fault_mean_us[static_cast<uint32_t>(kind)];
+  if (mean == 0) return;
+  Event e;
+  e.kind = EventKind::fault;
+  e.a = static_cast<uint64_t>(kind);
+  queue_.schedule(static_cast<int64_t>(fault_random_.exponential(static_cast<uint64_t>(mean))), e);
+}
+
 void World::start_faults() {
-  for (uint32_t kind = 0; kind < kFaultKinds; ++kind) {
-    if (swarm_.fault_mean_us[kind] == 0) continue;
-    Event e;
-    e.kind = EventKind::fault;
-    e.a = kind;
-    queue_.schedule(
-        static_cast<int64_t>(fault_random_.exponential(static_cast<uint64_t>(swarm_.fault_mean_us[kind]))),
-        e);
-  }
+  for (uint32_t kind = 0; kind < kFaultKinds; ++kind) schedule_fault(static_cast<FaultKind>(kind));
 }
 
 int64_t World::fault_length() {
@@ -23,136 +43,287 @@ int64_t World::fault_length() {
          static_cast<int64_t>(fault_random_.exponential(static_cast<uint64_t>(swarm_.fault_length_us)));
 }
 
-// Opens or closes every link from a member in `from` to one in `to` (bit sets).
-void World::cut(uint32_t from, uint32_t to, bool both_ways, bool heal) {
+uint32_t World::everybody() const { return ((1u << swarm_.members) - 1) << 1; }
+
+uint32_t World::leader_now() const {
+  for (const auto& m : members_)
+    if (m->running() && m->node()->replica().status().role == Role::leader) return m->self().value;
+  return 0;
+}
+
+// ---- links ----
+
+void World::cut(uint64_t links) {
   for (uint32_t a = 1; a <= swarm_.members; ++a)
     for (uint32_t b = 1; b <= swarm_.members; ++b) {
-      if (a == b || (from >> a & 1) == 0 || (to >> b & 1) == 0) continue;
-      if (heal) {
-        network_.heal(a, b);
-        if (both_ways) network_.heal(b, a);
-        connect(a, b, static_cast<int64_t>(fault_random_.below(50'000)));
-      } else {
-        network_.cut(a, b);
-        if (both_ways) network_.cut(b, a);
-        // Sometimes somebody notices: a reset, or a time-out of the connection.
-        if (fault_random_.chance(0.3)) disconnect(a, b, static_cast<int64_t>(fault_random_.below(1'000'000)));
-      }
+      if ((links & link_bit(a, b)) == 0) continue;
+      network_.cut(a, b);
+      // Sometimes somebody notices: a reset, or a time-out of the connection.
+      if (fault_random_.chance(0.3)) disconnect(a, b, static_cast<int64_t>(fault_random_.below(1'000'000)));
     }
 }
 
+void World::uncut(uint64_t links) {
+  for (uint32_t a = 1; a <= swarm_.members; ++a)
+    for (uint32_t b = 1; b <= swarm_.members; ++b) {
+      if ((links & link_bit(a, b)) == 0) continue;
+      network_.heal(a, b);
+      connect(a, b, static_cast<int64_t>(fault_random_.below(50'000)));
+    }
+}
+
+// Everything but the links between neighbours in a random row.
+uint64_t World::all_but_chain() {
+  std::array<uint32_t, kMembersMax> row{};
+  for (uint32_t i = 0; i < swarm_.members; ++i) {
+    const uint64_t at = fault_random_.below(i + 1);
+    row[i] = row[at];
+    row[at] = i + 1;
+  }
+  uint64_t links = links_between(everybody(), everybody());
+  for (uint32_t i = 0; i + 1 < swarm_.members; ++i) links &= ~both_ways(row[i], row[i + 1]);
+  return links;
+}
+
+uint64_t World::all_but_links_of(uint32_t hub) const {
+  const uint32_t others = everybody() & ~(1u << hub);
+  return links_between(others, others);
+}
+
+// The links of some members clog one after the other, and come back in an order of their own.
+void World::swizzle() {
+  const uint32_t chosen = static_cast<uint32_t>(fault_random_.between(1, (1u << swarm_.members) - 1)) << 1;
+  const int64_t length = fault_length();
+  for (uint32_t n = 1; n <= swarm_.members; ++n) {
+    if ((chosen >> n & 1) == 0) continue;
+    const int64_t from =
+        queue_.now_us() + static_cast<int64_t>(fault_random_.below(static_cast<uint64_t>(length)));
+    const int64_t until =
+        queue_.now_us() + length + static_cast<int64_t>(fault_random_.below(static_cast<uint64_t>(length)));
+    note(n, "clog", fmt::format("\"from_us\":{},\"until_us\":{}", from, until));
+    for (uint32_t other = 1; other <= swarm_.members; ++other) {
+      if (other == n) continue;
+      network_.clog(n, other, from, until);
+      network_.clog(other, n, from, until);
+    }
+  }
+}
+
+// ---- the fault processes ----
+
 void World::on_fault(FaultKind kind) {
   if (!faults_on_) return;
-  const uint32_t index = static_cast<uint32_t>(kind);
-  Event again;
-  again.kind = EventKind::fault;
-  again.a = index;
-  queue_.schedule(
-      static_cast<int64_t>(fault_random_.exponential(static_cast<uint64_t>(swarm_.fault_mean_us[index]))),
-      again);
-
-  const uint32_t all = ((1u << swarm_.members) - 1) << 1;
-  const uint32_t a = static_cast<uint32_t>(fault_random_.between(1, swarm_.members));
-  uint32_t b = static_cast<uint32_t>(fault_random_.between(1, swarm_.members - 1));
-  if (b >= a) ++b;
-  Fault fault{kind, a, b, 0};
-  const CrashKind crash = fault_random_.chance(swarm_.power_failure) ? CrashKind::power : CrashKind::process;
-  ++statistics_.faults[index];
-  if (trace_.wanted()) note(a, "fault", fmt::format("\"kind\":\"{}\",\"other\":{}", fault_name(kind), b));
-
-  switch (kind) {
-    case FaultKind::crash_one:
-      if (!member(a).running()) return;
-      member(a).crash(crash);
-      schedule_start(a, fault_length());
-      return;
-    case FaultKind::crash_commit:
-      for (uint32_t i = 0; i < swarm_.members; ++i) {
-        const uint32_t n = (a + i) % swarm_.members + 1;
-        if (!member(n).running() || !member(n).write_under_way()) continue;
-        member(n).crash(crash);
-        schedule_start(n, fault_length());
-        return;
-      }
-      return;
-    case FaultKind::crash_all:
-      for (uint32_t n = 1; n <= swarm_.members; ++n) {
-        if (!member(n).running()) continue;
-        member(n).crash(crash);
-        schedule_start(n, fault_length());
-      }
-      return;
-    case FaultKind::pause:
-      if (!member(a).running() || member(a).paused()) return;
-      member(a).pause();
-      break;
-    case FaultKind::cut_member:
-      cut(1u << a, all, true, false);
-      break;
-    case FaultKind::cut_halves:
-      fault.sides = static_cast<uint32_t>(fault_random_.between(1, (1u << swarm_.members) - 2)) << 1;
-      cut(fault.sides, all & ~fault.sides, true, false);
-      break;
-    case FaultKind::cut_one_way:
-      fault.sides = static_cast<uint32_t>(fault_random_.below(3));
-      if (fault.sides == 0) cut(1u << a, 1u << b, false, false);
-      if (fault.sides == 1) cut(1u << a, all, false, false);
-      if (fault.sides == 2) cut(all, 1u << a, false, false);
-      break;
-    case FaultKind::cut_link:
-      cut(1u << a, 1u << b, true, false);
-      break;
-    case FaultKind::lose_beats:
-      network_.lose_beats(a, b, fault_random_.unit());
-      break;
-    case FaultKind::slow_link:
-      network_.slow_down(a, b, static_cast<int64_t>(fault_random_.between(1000, 500'000)));
-      break;
-    case FaultKind::reset_link:
-      disconnect(a, b, 0);
-      break;
-    case FaultKind::slow_disk:
-      member(a).set_slow_disk(static_cast<int64_t>(fault_random_.between(5'000, 1'500'000)));
-      break;
-    case FaultKind::transfer:
-      for (uint32_t n = 1; n <= swarm_.members; ++n)
-        member(n).ask_transfer(NodeId(fault_random_.chance(0.3) ? 0 : b));
-      return;
-    case FaultKind::count:
-      return;
+  schedule_fault(kind);
+  const uint32_t leader = fault_random_.chance(swarm_.aim_at_leader) ? leader_now() : 0;
+  const uint32_t a = leader != 0 ? leader : static_cast<uint32_t>(fault_random_.between(1, swarm_.members));
+  uint32_t b = a;
+  if (swarm_.members > 1) {
+    b = static_cast<uint32_t>(fault_random_.between(1, swarm_.members - 1));
+    if (b >= a) ++b;
   }
+  Fault fault{kind, a, b, 0};
+  if (!begin_fault(&fault)) return;
+  ++statistics_.faults[static_cast<uint32_t>(kind)];
+  if (trace_.wanted()) note(a, "fault", fmt::format("\"kind\":\"{}\",\"other\":{}", fault_name(kind), b));
+  if (fault.links != 0) cut(fault.links);
+  if (!fault.heals) return;
   Event heal;
   heal.kind = EventKind::heal;
   heal.a = faults_.put(fault);
   queue_.schedule(fault_length(), heal);
 }
 
+// False: it does not apply now. Sets what has to be undone.
+bool World::begin_fault(Fault* fault) {
+  const bool on_process = fault->kind <= FaultKind::pause;
+  const bool on_network = fault->kind >= FaultKind::cut_member && fault->kind <= FaultKind::reset_link;
+  if (on_process) return begin_process_fault(fault);
+  if (on_network) return swarm_.members > 1 && begin_network_fault(fault);
+  if (fault->kind != FaultKind::transfer) return begin_machine_fault(fault);
+  for (uint32_t n = 1; n <= swarm_.members; ++n)
+    member(n).ask_transfer(NodeId(fault_random_.chance(0.3) ? 0 : fault->b));
+  return true;
+}
+
+bool World::begin_process_fault(Fault* fault) {
+  const CrashKind crash = fault_random_.chance(swarm_.power_failure) ? CrashKind::power : CrashKind::process;
+  SimMember& victim = member(fault->a);
+  switch (fault->kind) {
+    case FaultKind::crash_one:
+      if (!victim.running()) return false;
+      victim.crash(crash);
+      schedule_start(fault->a, fault_length());
+      return true;
+    case FaultKind::crash_commit:
+      for (uint32_t i = 0; i < swarm_.members; ++i) {
+        const uint32_t n = (fault->a + i) % swarm_.members + 1;
+        if (!member(n).running() || !member(n).write_under_way()) continue;
+        member(n).crash(crash);
+        schedule_start(n, fault_length());
+        return true;
+      }
+      return false;
+    case FaultKind::crash_all: {
+      // Back one by one, or all at the same moment.
+      const int64_t together = fault_random_.chance(0.4) ? fault_length() : 0;
+      for (uint32_t n = 1; n <= swarm_.members; ++n) {
+        if (!member(n).running()) continue;
+        member(n).crash(crash);
+        schedule_start(n, together != 0 ? together : fault_length());
+      }
+      return true;
+    }
+    default:
+      if (!victim.running() || victim.paused()) return false;
+      victim.pause();
+      fault->heals = true;
+      return true;
+  }
+}
+
+bool World::begin_network_fault(Fault* fault) {
+  const uint32_t a = fault->a;
+  const uint32_t b = fault->b;
+  const uint32_t all = everybody();
+  fault->heals = true;
+  switch (fault->kind) {
+    case FaultKind::cut_member:
+    case FaultKind::constrained:
+      fault->links = links_between(1u << a, all) | links_between(all, 1u << a);
+      return true;
+    case FaultKind::cut_halves: {
+      const uint32_t side = static_cast<uint32_t>(fault_random_.between(1, (1u << swarm_.members) - 2)) << 1;
+      fault->links = links_between(side, all & ~side) | links_between(all & ~side, side);
+      return true;
+    }
+    case FaultKind::cut_one_way: {
+      const uint64_t shape = fault_random_.below(3);
+      fault->links = shape == 0   ? link_bit(a, b)
+                     : shape == 1 ? links_between(1u << a, all)
+                                  : links_between(all, 1u << a);
+      return true;
+    }
+    case FaultKind::cut_link:
+      fault->links = both_ways(a, b);
+      return true;
+    case FaultKind::chained:
+      fault->links = all_but_chain();
+      return fault->links != 0;
+    case FaultKind::cloudflare: {
+      const uint32_t leader = leader_now();
+      if (leader == 0 || swarm_.members < 3) return false;
+      fault->links = both_ways(leader, leader == a ? b : a);
+      return true;
+    }
+    case FaultKind::quorum_loss: {
+      const uint32_t leader = leader_now();
+      if (leader == 0 || swarm_.members < 3) return false;
+      fault->links = all_but_links_of(leader == a ? b : a);
+      return true;
+    }
+    case FaultKind::swizzle:
+      swizzle();
+      fault->heals = false;
+      return true;
+    case FaultKind::lose_beats:
+      network_.lose_beats(a, b, fault_random_.unit());
+      return true;
+    case FaultKind::slow_link:
+      network_.slow_down(a, b, static_cast<int64_t>(fault_random_.between(1000, 500'000)));
+      return true;
+    default:
+      disconnect(a, b, 0);
+      return true;
+  }
+}
+
+bool World::begin_machine_fault(Fault* fault) {
+  SimMember& victim = member(fault->a);
+  switch (fault->kind) {
+    case FaultKind::clock_jump:
+      victim.jump_clock(static_cast<int64_t>(fault_random_.exponential(5'000'000)));
+      return true;
+    case FaultKind::clock_rate: {
+      constexpr double kRates[] = {0.25, 0.8, 0.99, 1.01, 1.25, 4};
+      victim.set_clock_rate(kRates[fault_random_.below(std::size(kRates))]);
+      return fault->heals = true;
+    }
+    case FaultKind::slow_disk:
+      victim.set_slow_disk(static_cast<int64_t>(fault_random_.between(5'000, 1'500'000)));
+      return fault->heals = true;
+    case FaultKind::disk_full:
+      return fault->heals = victim.disk().set_full(true, fault_random_);
+    case FaultKind::write_error:
+      return victim.running() && victim.disk().fail_writes(fault_random_.between(1, 12));
+    case FaultKind::sync_error:
+      return victim.running() && victim.disk().fail_sync();
+    case FaultKind::read_error:
+      return victim.disk().fail_reads(fault_random_.between(1, 3));
+    case FaultKind::rot_log:
+      return damage(fault->a, Damage::rot_log);
+    case FaultKind::rot_superblock:
+      return damage(fault->a, Damage::rot_superblock);
+    case FaultKind::rot_snapshot:
+      return damage(fault->a, Damage::rot_snapshot);
+    case FaultKind::misdirected:
+      return damage(fault->a, Damage::misdirected);
+    default:
+      return put_back_old_image(fault->a);
+  }
+}
+
+bool World::damage(uint32_t node, Damage kind) {
+  if (!atlas_.may_damage(node) || !member(node).running()) return false;
+  const std::string done = member(node).disk().damage(kind, fault_random_);
+  if (done.empty()) return false;
+  atlas_.damage(node);
+  if (trace_.wanted()) note(node, "damage", "\"done\":" + json_string(done));
+  // Damage is met at the next start, if nothing meets it before; soon, or the log behind it is cut first.
+  Event e;
+  e.kind = EventKind::heal;
+  e.a = faults_.put(
+      Fault{kind == Damage::misdirected ? FaultKind::misdirected : FaultKind::rot_log, node, 0, 0});
+  queue_.schedule(fault_length(), e);
+  return true;
+}
+
+bool World::put_back_old_image(uint32_t node) {
+  SimMember& victim = member(node);
+  if (!atlas_.may_damage(node) || !victim.running()) return false;
+  std::string done = victim.disk().damage(Damage::old_image, fault_random_);
+  if (done.empty()) {
+    victim.crash(CrashKind::power);
+    done = victim.disk().damage(Damage::old_image, fault_random_);
+    atlas_.damage(node);
+    schedule_start(node, fault_length());
+  }
+  if (trace_.wanted()) note(node, "damage", "\"done\":" + json_string(done));
+  return !done.empty();
+}
+
 void World::on_heal(uint64_t number) {
   const Fault fault = faults_.take(number);
   if (!faults_on_) return;  // everything was healed at once
-  const uint32_t all = ((1u << swarm_.members) - 1) << 1;
   const uint32_t a = fault.a;
   const uint32_t b = fault.b;
   if (trace_.wanted())
     note(a, "heal", fmt::format("\"kind\":\"{}\",\"other\":{}", fault_name(fault.kind), b));
+  if (fault.links != 0) uncut(fault.links);
   switch (fault.kind) {
     case FaultKind::pause:
       member(a).resume();
       break;
-    case FaultKind::cut_member:
-      cut(1u << a, all, true, true);
+    case FaultKind::constrained: {
+      // It has fallen behind, and is now the only one that reaches a quorum.
+      if (swarm_.members < 3) break;
+      Fault second{FaultKind::quorum_loss, a, b, all_but_links_of(a)};
+      cut(second.links);
+      Event heal;
+      heal.kind = EventKind::heal;
+      heal.a = faults_.put(second);
+      queue_.schedule(fault_length(), heal);
       break;
-    case FaultKind::cut_halves:
-      cut(fault.sides, all & ~fault.sides, true, true);
-      break;
-    case FaultKind::cut_one_way:
-      if (fault.sides == 0) cut(1u << a, 1u << b, false, true);
-      if (fault.sides == 1) cut(1u << a, all, false, true);
-      if (fault.sides == 2) cut(all, 1u << a, false, true);
-      break;
-    case FaultKind::cut_link:
-      cut(1u << a, 1u << b, true, true);
-      break;
+    }
     case FaultKind::lose_beats:
       network_.lose_beats(a, b, 0);
       break;
@@ -162,8 +333,20 @@ void World::on_heal(uint64_t number) {
     case FaultKind::reset_link:
       connect(a, b, 0);
       break;
+    case FaultKind::clock_rate:
+      member(a).set_clock_rate(1);
+      break;
     case FaultKind::slow_disk:
       member(a).set_slow_disk(0);
+      break;
+    case FaultKind::disk_full:
+      member(a).disk().set_full(false, fault_random_);
+      break;
+    case FaultKind::rot_log:
+    case FaultKind::misdirected:
+      if (!member(a).running()) break;
+      member(a).crash(fault_random_.chance(0.5) ? CrashKind::power : CrashKind::process);
+      schedule_start(a, 1000);
       break;
     default:
       break;

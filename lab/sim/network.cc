@@ -22,6 +22,9 @@ Fate Network::judge(uint32_t from, uint32_t to, bool is_beat, int64_t now_us) {
       delay += static_cast<int64_t>(random_.exponential(static_cast<uint64_t>(profile_.straggle_us)));
       ++straggled_;
     }
+    // Whatever would arrive in the clogged stretch waits for its end.
+    if (now_us < link.clog_until_us && now_us + delay >= link.clog_from_us)
+      delay = std::max(delay, link.clog_until_us - now_us);
     if (profile_.in_order && i == 0 && !straggles) {
       const int64_t at = std::max(now_us + delay, link.last_delivery_us);
       link.last_delivery_us = at;
@@ -43,6 +46,7 @@ void Network::heal_all() {
       link.cuts = 0;
       link.beat_loss = 0;
       link.extra_us = 0;
+      link.clog_until_us = 0;
     }
   profile_.loss = 0;
   profile_.duplicate = 0;

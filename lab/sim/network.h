@@ -37,6 +37,11 @@ class Network {
   bool is_open(uint32_t from, uint32_t to) const { return links_[from][to].cuts == 0; }
   void lose_beats(uint32_t from, uint32_t to, double chance) { links_[from][to].beat_loss = chance; }
   void slow_down(uint32_t from, uint32_t to, int64_t extra_us) { links_[from][to].extra_us = extra_us; }
+  // In this stretch of time nothing arrives over the link; it comes when the stretch ends.
+  void clog(uint32_t from, uint32_t to, int64_t from_us, int64_t until_us) {
+    links_[from][to].clog_from_us = from_us;
+    links_[from][to].clog_until_us = until_us;
+  }
   // All cuts and degradations end; so do loss, duplication and stragglers.
   void heal_all();
 
@@ -49,6 +54,8 @@ class Network {
     uint32_t cuts = 0;
     double beat_loss = 0;
     int64_t extra_us = 0;
+    int64_t clog_from_us = 0;
+    int64_t clog_until_us = 0;
     int64_t last_delivery_us = 0;
   };
   NetworkProfile profile_;

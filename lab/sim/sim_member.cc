@@ -58,8 +58,7 @@ void SimMember::start() {
   DECREE_CHECK(node_ == nullptr, "started twice");
   ++life_;
   Result<RecoveredState> opened = disk_->open(identity_);
-  if (!opened)
-    return world_.fail("I18", fmt::format("node {} cannot start: {}", self_.value, opened.error().message));
+  if (!opened) return refuse_start(opened.error());
   RecoveredState recovered = std::move(opened).value();
   identity_ = recovered.identity;
   boot_ = recovered.boot;
@@ -67,8 +66,7 @@ void SimMember::start() {
   machine_ = std::make_unique<WatchedMachine>(*this, *store_);
   Result<std::optional<runtime::StoredSnapshot>> restored =
       runtime::restore_newest(disk_->snapshots(), *machine_, recovered);
-  if (!restored)
-    return world_.fail("I18", fmt::format("node {} cannot start: {}", self_.value, restored.error().message));
+  if (!restored) return refuse_start(restored.error());
   world_.ghost().on_start(self_, recovered);
 
   std::vector<Member> members;
@@ -89,20 +87,59 @@ void SimMember::start() {
     node_options.snapshot_log_bytes_min = 0;
     node_options.snapshot_slice_bytes = 1000;
     node_options.transfer_chunk_bytes = world_.swarm().transfer_chunk_bytes;
+    node_options.transfer_chunks_inflight = world_.swarm().transfer_chunks_inflight;
   }
+  node_options.inputs_per_turn_max = world_.swarm().inputs_per_turn_max;
+  node_options.applies_per_turn_max = world_.swarm().applies_per_turn_max;
+  node_options.clients_queued_max = world_.swarm().clients_queued_max;
+  node_options.unsynced_bytes_max = world_.swarm().unsynced_bytes_max;
   Replica replica(std::move(recovered), make_membership(std::move(members)), options);
   node_ =
       std::make_unique<runtime::Node>(*this, std::move(replica), *machine_, disk_->snapshots(), node_options);
   node_->set_sink(this);
-  started_us_ = world_.queue().now_us();
+  started_us_ = clock_us();
+  log_full_ = reserve_full_ = reserve_busy_ = false;
+  last_commit_us_ = world_.queue().now_us();
+  marked_idle_ = false;
   turn_pending_ = false;
   snapshots_installed_ = snapshots_taken_ = 0;
   world_.note(self_.value, "start",
               fmt::format("\"boot\":{},\"snapshot\":{}", boot_, node_options.applied.value));
-  schedule(static_cast<int64_t>(random_.below(static_cast<uint64_t>(world_.swarm().tick_us))),
+  schedule(static_cast<int64_t>(random_.below(static_cast<uint64_t>(world_.swarm().wake_us))),
            EventKind::tick);
   world_.on_process_start(self_.value);
   turn_soon();
+}
+
+// What a supervisor would see: an exit code and a sentence. Damage is final; anything else is tried again.
+void SimMember::refuse_start(const Error& error) {
+  const bool has_excuse = disk_->has_injected_error();
+  const bool is_damage = error.code == ErrorCode::corrupt || error.code == ErrorCode::format ||
+                         error.code == ErrorCode::identity;
+  disk_->crash(CrashKind::process, {}, random_);
+  store_.reset();
+  machine_.reset();
+  world_.note(self_.value, "refuses to start",
+              fmt::format("\"damage\":{},\"sentence\":{}", is_damage, json_string(error.message)));
+  if (is_damage && world_.atlas().is_damaged(self_.value)) {
+    halted_ = true;
+    ++world_.statistics().halted;
+    return;
+  }
+  if (is_damage || !has_excuse)
+    return world_.fail("I18", fmt::format("node {} cannot start: {}", self_.value, error.message));
+  ++world_.statistics().refused;
+  world_.schedule_start(self_.value, 1'000'000);
+}
+
+// After an error of its disk a process stops at once; nothing is tried again with it.
+void SimMember::stop_process(const Error& error) {
+  const bool has_excuse = disk_->has_injected_error() || world_.atlas().is_damaged(self_.value);
+  world_.note(self_.value, "stops itself", "\"sentence\":" + json_string(error.message));
+  if (!has_excuse) return world_.fail("I18", fmt::format("node {} stopped: {}", self_.value, error.message));
+  ++world_.statistics().stopped;
+  crash(CrashKind::process);
+  world_.schedule_start(self_.value, static_cast<int64_t>(random_.between(10'000, 2'000'000)));
 }
 
 void SimMember::drop_work() {
@@ -152,6 +189,31 @@ void SimMember::resume() {
   for (const Event& e : events) world_.queue().schedule(0, e);
 }
 
+int64_t SimMember::clock_us() const {
+  const int64_t passed = world_.queue().now_us() - clock_changed_us_;
+  return clock_base_us_ + static_cast<int64_t>(clock_rate_ * static_cast<double>(passed));
+}
+
+void SimMember::set_clock_rate(double rate) {
+  clock_base_us_ = clock_us();
+  clock_changed_us_ = world_.queue().now_us();
+  clock_rate_ = rate;
+}
+
+void SimMember::jump_clock(int64_t ahead_us) {
+  set_clock_rate(clock_rate_);
+  clock_base_us_ += ahead_us;
+}
+
+void SimMember::on_tick() {
+  node_->on_tick(Tick(static_cast<uint64_t>((clock_us() - started_us_) / world_.swarm().tick_us + 1)));
+  const double real_us = static_cast<double>(world_.swarm().wake_us) / clock_rate_;
+  schedule(static_cast<int64_t>(real_us), EventKind::tick);
+  if (reserve_full_ && world_.queue().now_us() >= reserve_retry_us_) prepare_reserve();
+  mark_when_idle();
+  turn_soon();
+}
+
 void SimMember::ask_transfer(NodeId to) {
   if (node_ == nullptr || paused_) return;
   node_->transfer_leadership(to);
@@ -175,7 +237,7 @@ void SimMember::handle(const Event& e) {
     constexpr size_t kSocketBuffers = 4000;
     if (e.kind == EventKind::tick) {
       // The clock goes on; the process will see the time when it runs again.
-      schedule(world_.swarm().tick_us, EventKind::tick);
+      schedule(world_.swarm().wake_us, EventKind::tick);
     } else if (e.kind == EventKind::deliver && deferred_.size() > kSocketBuffers) {
       world_.take_flight(e.a);
     } else {
@@ -185,10 +247,7 @@ void SimMember::handle(const Event& e) {
   }
   switch (e.kind) {
     case EventKind::tick:
-      node_->on_tick(
-          Tick(static_cast<uint64_t>((world_.queue().now_us() - started_us_) / world_.swarm().tick_us + 1)));
-      schedule(world_.swarm().tick_us, EventKind::tick);
-      turn_soon();
+      on_tick();
       break;
     case EventKind::deliver: {
       Flight flight = world_.take_flight(e.a);
@@ -261,8 +320,6 @@ void SimMember::after_turn() {
     snapshots_taken_ = counters.snapshots_taken;
     ++world_.statistics().snapshots_taken;
   }
-  if (node_->failure())
-    world_.fail("I18", fmt::format("node {} stopped: {}", self_.value, node_->failure()->message));
   if (counters.digest_mismatches != 0)
     world_.fail("I1", fmt::format("node {} met an entry whose digest is wrong", self_.value));
   std::string broken = node_->replica().broken_invariant();
@@ -271,6 +328,7 @@ void SimMember::after_turn() {
                 fmt::format("node {}: {}", self_.value, broken));
   ghost.on_step(self_, node_->replica());
   ghost.on_applied(self_, node_->applied(), node_->chain());
+  if (node_->failure()) stop_process(Error(*node_->failure()));
 }
 
 // ---- what the Node asks for ----
@@ -281,64 +339,6 @@ void SimMember::send(NodeId to, Message message) {
       std::holds_alternative<Accepted>(message) || std::holds_alternative<Promise>(message);
   if (acknowledges && random_.chance(world_.swarm().fork_check)) check_fork();
   world_.send(self_, to, boot_, std::move(message));
-}
-
-// I10 for real: what would be found if the power failed at this very moment?
-void SimMember::check_fork() {
-  ++world_.statistics().forks;
-  const Result<RecoveredState> found = disk_->fork_and_lose_power();
-  if (!found)
-    return world_.fail("I10", fmt::format("a crash of node {} now could not be recovered: {}", self_.value,
-                                          found.error().message));
-  world_.ghost().check_fork(self_, found.value());
-}
-
-int64_t SimMember::sync_time_us() {
-  const DiskProfile& d = world_.swarm().disk;
-  int64_t time = d.sync_us + slow_disk_us_;
-  if (d.jitter_us > 0) time += static_cast<int64_t>(random_.exponential(static_cast<uint64_t>(d.jitter_us)));
-  if (world_.faults_on() && random_.chance(d.stall))
-    time += static_cast<int64_t>(random_.exponential(static_cast<uint64_t>(d.stall_us)));
-  return time;
-}
-
-void SimMember::commit(std::vector<PersistedRecord> batch) {
-  world_.ghost().on_handed_out(self_, batch);
-  const LogToken token = batch.back().token;
-  under_way_.push_back(std::move(batch));
-  if (under_way_.size() == 1) schedule(sync_time_us(), EventKind::commit_done);
-  if (world_.options().early_persisted) {
-    schedule(1, EventKind::work_done, works_.put({{}, [this, token] { node_->on_persisted(token); }}));
-  }
-}
-
-void SimMember::on_commit_done() {
-  DECREE_CHECK(!under_way_.empty(), "a log write ended that had not begun");
-  const std::vector<PersistedRecord> batch = std::move(under_way_.front());
-  under_way_.pop_front();
-  const Result<void> written = disk_->commit(batch);
-  if (!written)
-    return world_.fail("I10", fmt::format("node {}'s log failed: {}", self_.value, written.error().message));
-  world_.ghost().on_durable(self_, batch);
-  if (world_.trace().wanted())
-    world_.note(self_.value, "durable",
-                fmt::format("\"token\":{},\"records\":{}", batch.back().token.value, batch.size()));
-  if (!under_way_.empty()) schedule(sync_time_us(), EventKind::commit_done);
-  if (!world_.options().early_persisted) node_->on_persisted(batch.back().token);
-  turn_soon();
-}
-
-void SimMember::read_log(SlotRange slots, uint64_t bytes_max, LogReadDone done) {
-  const uint64_t bytes = world_.swarm().segment_bytes / 16;
-  const uint64_t number = works_.put({{}, [this, slots, bytes_max, bytes, done = std::move(done)] {
-                                        done(disk_->read(slots, std::min(bytes_max, bytes)));
-                                      }});
-  schedule(static_cast<int64_t>(random_.between(50, 2000)), EventKind::work_done, number);
-}
-
-void SimMember::truncate_log(Slot upto) {
-  const uint64_t number = works_.put({[this, upto] { disk_->truncate(upto); }, [] {}});
-  schedule(static_cast<int64_t>(random_.between(50, 20000)), EventKind::work_done, number);
 }
 
 void SimMember::run(std::function<void()> work, std::function<void()> done) {

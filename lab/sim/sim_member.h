@@ -22,8 +22,12 @@ class SimMember final : public runtime::Host, public ConsensusSink {
   SimMember(World& world, NodeId self, std::unique_ptr<Disk> disk);
   ~SimMember() override;
 
+  NodeId self() const { return self_; }
   bool running() const { return node_ != nullptr; }
   bool paused() const { return paused_; }
+  // Found its disk damaged and refuses to start: for good, until damage can be repaired.
+  bool halted() const { return halted_; }
+  Disk& disk() { return *disk_; }
   uint32_t life() const { return life_; }
   const runtime::Node* node() const { return node_.get(); }
   StoreUnderTest& store() { return *store_; }
@@ -36,6 +40,8 @@ class SimMember final : public runtime::Host, public ConsensusSink {
   void resume();
   void set_slow_disk(int64_t extra_us) { slow_disk_us_ = extra_us; }
   void ask_transfer(NodeId to);
+  void jump_clock(int64_t ahead_us);
+  void set_clock_rate(double rate);
   void handle(const Event& event);
 
   // ---- runtime::Host ----
@@ -71,7 +77,16 @@ class SimMember final : public runtime::Host, public ConsensusSink {
   void turn();
   void after_turn();
   void on_request(uint32_t client, uint64_t serial);
+  void refuse_start(const Error& error);
+  void stop_process(const Error& error);
+  void on_tick();
+  int64_t clock_us() const;
+  // What the log thread and its workers do in the server (sim_member_log.cc).
   void on_commit_done();
+  bool retry_later(const Error& error);
+  void mark_when_idle();
+  void prepare_reserve();
+  void tell_disk_health();
   void check_fork();
   int64_t sync_time_us();
   void drop_work();
@@ -88,7 +103,18 @@ class SimMember final : public runtime::Host, public ConsensusSink {
   uint64_t boot_ = 0;
   bool paused_ = false;
   bool turn_pending_ = false;
-  int64_t started_us_ = 0;
+  // The member's clock: rate_ times real time since the last change.
+  double clock_rate_ = 1;
+  int64_t clock_base_us_ = 0;
+  int64_t clock_changed_us_ = 0;
+  int64_t started_us_ = 0;  // by its clock
+  bool halted_ = false;
+  bool log_full_ = false;
+  bool reserve_full_ = false;
+  bool reserve_busy_ = false;
+  int64_t reserve_retry_us_ = 0;
+  int64_t last_commit_us_ = 0;
+  bool marked_idle_ = true;
   int64_t slow_disk_us_ = 0;
   uint64_t snapshots_installed_ = 0;
   uint64_t snapshots_taken_ = 0;

@@ -10,9 +10,12 @@ namespace {
 
 constexpr int64_t kMs = 1000;
 constexpr int64_t kSecond = 1000 * kMs;
-constexpr const char* kFaultNames[] = {"crash_one",  "crash_commit", "crash_all", "pause",      "cut_member",
-                                       "cut_halves", "cut_one_way",  "cut_link",  "lose_beats", "slow_link",
-                                       "reset_link", "slow_disk",    "transfer"};
+constexpr const char* kFaultNames[] = {
+    "crash_one",      "crash_commit", "crash_all",   "pause",      "cut_member",  "cut_halves",
+    "cut_one_way",    "cut_link",     "chained",     "cloudflare", "quorum_loss", "constrained",
+    "swizzle",        "lose_beats",   "slow_link",   "reset_link", "clock_jump",  "clock_rate",
+    "slow_disk",      "disk_full",    "write_error", "sync_error", "read_error",  "rot_log",
+    "rot_superblock", "rot_snapshot", "misdirected", "old_image",  "transfer"};
 static_assert(std::size(kFaultNames) == kFaultKinds);
 
 template <size_t N>
@@ -59,19 +62,38 @@ void draw_limits(Random& r, Swarm* s) {
   s->transfer_chunk_bytes = static_cast<uint32_t>(pick(r, {1000, 8000, 64000}));
   s->segment_bytes = pick(r, {4096, 16384, 65536});
   s->turn_spent = r.chance(0.2) ? 0.2 : 0;
+  if (r.chance(0.2)) s->transfer_chunks_inflight = static_cast<uint32_t>(pick(r, {1, 4}));
+  if (r.chance(0.2)) s->inputs_per_turn_max = static_cast<uint32_t>(pick(r, {1, 3, 20}));
+  if (r.chance(0.2)) s->applies_per_turn_max = static_cast<uint32_t>(pick(r, {1, 3, 20}));
+  if (r.chance(0.1)) s->clients_queued_max = static_cast<uint32_t>(pick(r, {1, 2}));
+  if (r.chance(0.1)) s->unsynced_bytes_max = pick(r, {300, 2000});
   if (r.chance(0.4)) s->turn_delay_us = static_cast<int64_t>(pick(r, {50, 500, 3000}));
 }
 
-void draw_faults(Random& r, Swarm* s) {
+constexpr FaultKind kDamage[] = {FaultKind::rot_log, FaultKind::rot_superblock, FaultKind::rot_snapshot,
+                                 FaultKind::misdirected, FaultKind::old_image};
+
+void draw_faults(Random& r, const SwarmLimits& limits, Swarm* s) {
   for (uint32_t kind = 0; kind < kFaultKinds; ++kind) {
-    if (!r.chance(0.35)) continue;
+    const double chance = kind < static_cast<uint32_t>(FaultKind::chained) ? 0.3 : 0.2;
+    if (!r.chance(chance)) continue;
     s->fault_mean_us[kind] = static_cast<int64_t>(pick(r, {3, 8, 20, 60})) * kSecond;
   }
-  // Everything down at once, all the time, leaves nothing to look at.
-  int64_t& all = s->fault_mean_us[static_cast<int>(FaultKind::crash_all)];
-  if (all != 0) all = std::max(all, 15 * kSecond);
+  const auto mean = [s](FaultKind kind) -> int64_t& { return s->fault_mean_us[static_cast<int>(kind)]; };
+  // Everything down at once, all the time, leaves nothing to look at; nor do disks that always fail.
+  for (const FaultKind kind : {FaultKind::crash_all, FaultKind::disk_full, FaultKind::write_error,
+                               FaultKind::sync_error, FaultKind::constrained})
+    if (mean(kind) != 0) mean(kind) = std::max(mean(kind), 15 * kSecond);
+  // A damaged disk stays damaged: seldom, or every run is about it.
+  for (const FaultKind kind : kDamage)
+    if (mean(kind) != 0) mean(kind) = static_cast<int64_t>(pick(r, {30, 100, 300})) * kSecond;
+  if (!limits.old_image) mean(FaultKind::old_image) = 0;
   s->fault_length_us = static_cast<int64_t>(pick(r, {200, 1000, 4000, 12000})) * kMs;
   s->power_failure = static_cast<double>(r.below(3)) / 2.0;
+  s->aim_at_leader = static_cast<double>(pick(r, {0, 0, 3, 8})) / 10.0;
+  s->liveness_core = r.chance(0.5);
+  s->halting_run = s->real_log && r.chance(0.03);
+  if (s->halting_run) mean(kDamage[r.below(4)]) = 10 * kSecond;
 }
 
 }  // namespace
@@ -81,15 +103,17 @@ const char* fault_name(FaultKind kind) { return kFaultNames[static_cast<int>(kin
 Swarm draw_swarm(uint64_t seed, const SwarmLimits& limits) {
   Random r(seed ^ 0xdec4ee0000000000ULL);
   Swarm s;
-  s.members = static_cast<uint32_t>(pick(r, {3, 3, 3, 4, 5, 5}));
+  s.members = static_cast<uint32_t>(pick(r, {1, 2, 3, 3, 3, 3, 3, 3, 4, 4, 5, 5, 5, 5, 6, 7}));
+  if (limits.members != 0) s.members = limits.members;
   s.fault_phase_us = static_cast<int64_t>(
       static_cast<double>(r.between(120, 300) * static_cast<uint64_t>(kSecond)) * limits.scale);
   draw_network(r, &s);
   draw_disk(r, &s);
   draw_limits(r, &s);
-  draw_faults(r, &s);
+  s.real_log = (r.chance(0.5) || limits.only_real_log) && limits.real_log;
+  draw_faults(r, limits, &s);
   s.options.seed = r.next();
-  s.real_log = r.chance(0.5) && limits.real_log;
+  s.wake_us = static_cast<int64_t>(pick(r, {10, 10, 20, 50})) * kMs;
   s.real_store = limits.real_store;
   s.fork_check = s.real_log ? 0.002 : 0.02;
   s.clients = static_cast<uint32_t>(r.between(2, 8));
@@ -106,10 +130,12 @@ std::string describe(const Swarm& s) {
     if (s.fault_mean_us[kind] != 0)
       faults += fmt::format(" {}/{}s", kFaultNames[kind], s.fault_mean_us[kind] / kSecond);
   return fmt::format(
-      "{} members, {} clients on {} keys, {} s of faults:{}; faults last {} ms; net {}+{} us, loss {:.3f}, "
+      "{} members, {} clients on {} keys, {} s of faults:{}; faults last {} ms, {}then heal {}; net {}+{} "
+      "us, loss {:.3f}, "
       "dup {:.3f}, straggle "
       "{:.3f}, {}; disk {}+{} us, stall {:.3f}; {} log, {} store, snapshot every {}, turn delay {} us",
       s.members, s.clients, s.keys, s.fault_phase_us / kSecond, faults, s.fault_length_us / kMs,
+      s.halting_run ? "disks may all be damaged, " : "", s.liveness_core ? "a quorum" : "all",
       s.network.delay_us, s.network.jitter_us, s.network.loss, s.network.duplicate, s.network.straggle,
       s.network.in_order ? "in order" : "any order", s.disk.sync_us, s.disk.jitter_us, s.disk.stall,
       s.real_log ? "real" : "model", s.real_store ? "real" : "toy", s.snapshot_every, s.turn_delay_us);

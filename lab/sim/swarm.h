@@ -21,11 +21,27 @@ enum class FaultKind : uint8_t {
   cut_halves,    // two sides
   cut_one_way,   // one direction of one link, or everything out of (into) one member
   cut_link,      // both directions of one link
+  chained,       // the members in a row, each sees its neighbours only
+  cloudflare,    // the leader and another cannot reach each other, everybody else reaches both
+  quorum_loss,   // all links but those of one member, and that is not the leader (Omni-Paxos)
+  constrained,   // a member is cut off and falls behind, then only its links are left (Omni-Paxos)
+  swizzle,       // links of some members clog one by one and come back in another order (FoundationDB)
   lose_beats,    // only heartbeats suffer
   slow_link,
   reset_link,  // the connection closes and opens again
+  clock_jump,  // a member's clock jumps ahead
+  clock_rate,  // ... runs too fast or too slow
   slow_disk,
-  transfer,  // a leadership transfer is asked for
+  disk_full,
+  write_error,  // the n-th write and all later ones fail
+  sync_error,   // the next sync fails, and what it should have made durable is lost
+  read_error,
+  rot_log,  // bits or sectors change that were durable
+  rot_superblock,
+  rot_snapshot,
+  misdirected,  // a write to the log lands elsewhere
+  old_image,    // the disk becomes what it was before (only with --old-image: not handled yet)
+  transfer,     // a leadership transfer is asked for
   count,
 };
 constexpr uint32_t kFaultKinds = static_cast<uint32_t>(FaultKind::count);
@@ -41,6 +57,7 @@ struct DiskProfile {
 struct Swarm {
   uint32_t members = 3;
   int64_t tick_us = 10'000;
+  int64_t wake_us = 10'000;  // how often a member looks at its clock
   int64_t fault_phase_us = 0;
   Options options;
   NetworkProfile network;
@@ -50,12 +67,20 @@ struct Swarm {
   uint64_t snapshot_every = 0;  // slots
   uint64_t segment_bytes = 0;
   uint32_t transfer_chunk_bytes = 0;
+  uint32_t transfer_chunks_inflight = 2;
+  uint32_t inputs_per_turn_max = 8192;
+  uint32_t applies_per_turn_max = 2048;
+  uint32_t clients_queued_max = 20000;
+  uint64_t unsynced_bytes_max = 128u << 20;
   int64_t fault_mean_us[kFaultKinds] = {};  // mean time between two of a kind; 0 = never
   int64_t fault_length_us = 0;              // mean
-  double power_failure = 0.5;               // of crashes
-  int64_t turn_delay_us = 0;                // mean; more gathers more inputs in one turn
-  double turn_spent = 0;                    // chance that a turn is told to stop early
-  double fork_check = 0;                    // share of acknowledgements at which the disk is really forked
+  double aim_at_leader = 0;                 // share of the faults of one member that hit the leader
+  bool halting_run = false;                 // the atlas lets all disks be damaged: to halt is right
+  bool liveness_core = false;  // in the second phase only a quorum is healed, the rest stays as it is
+  double power_failure = 0.5;  // of crashes
+  int64_t turn_delay_us = 0;   // mean; more gathers more inputs in one turn
+  double turn_spent = 0;       // chance that a turn is told to stop early
+  double fork_check = 0;       // share of acknowledgements at which the disk is really forked
   uint32_t clients = 4;
   uint32_t keys = 4;
   int64_t think_us = 0;
@@ -66,7 +91,10 @@ struct Swarm {
 struct SwarmLimits {
   bool real_log = true;
   bool real_store = true;
-  double scale = 1;  // of the fault phase's length
+  bool only_real_log = false;  // every seed on the real log
+  bool old_image = false;      // not handled yet: finds what it must find
+  uint32_t members = 0;        // 0: drawn, 1 to 7
+  double scale = 1;            // of the fault phase's length
 };
 
 Swarm draw_swarm(uint64_t seed, const SwarmLimits& limits);

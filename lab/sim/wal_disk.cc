@@ -1,6 +1,7 @@
 // The real data directory - lock, superblock, log, snapshots - on a file system in memory that loses what was
 // not synced.
 #include <algorithm>
+#include <limits>
 
 #include <fmt/format.h>
 
@@ -35,10 +36,16 @@ class WalDisk final : public Disk {
   }
 
   Result<void> commit(std::span<const PersistedRecord> batch) override {
+    const bool may_go_astray = files_.misdirect_pending();
     Result<void> done = dir_->wal().commit(batch);
-    if (done && dir_->wal().needs_reserve()) return dir_->wal().prepare_reserve();
+    // The atlas keeps to damage that can be told from a torn tail: a lost write of the very last batch, with
+    // nothing behind it that proves it was synced, cannot (docs/simulator.md).
+    if (done && may_go_astray && !files_.misdirect_pending()) return dir_->wal().mark_idle();
     return done;
   }
+  bool needs_reserve() const override { return dir_->wal().needs_reserve(); }
+  Result<void> prepare_reserve() override { return dir_->wal().prepare_reserve(); }
+  Result<void> mark_idle() override { return dir_->wal().mark_idle(); }
 
   void crash(CrashKind kind, std::span<const PersistedRecord> under_way, Random& random) override {
     if (!under_way.empty()) {
@@ -49,13 +56,16 @@ class WalDisk final : public Disk {
     }
     snapshots_.reset();
     dir_.reset();
+    injected_error_ = false;
     files_.crash(random.next(),
-                 kind == CrashKind::power ? storage::CrashMode::random : storage::CrashMode::keep_all);
+                 kind == CrashKind::power ? storage::CrashMode::random : storage::CrashMode::process_only);
   }
 
   Result<RecoveredState> fork_and_lose_power() const override {
     storage::MemoryFileSystem fork = files_;
     fork.crash(1, storage::CrashMode::drop_all);
+    fork.set_capacity(
+        std::numeric_limits<uint64_t>::max());  // a full disk refuses a start, and loses nothing
     Result<std::unique_ptr<storage::DataDir>> opened = storage::DataDir::open(fork, kPath, options_);
     if (!opened) return opened.error();
     RecoveredState found = opened.value()->recovered();
@@ -73,14 +83,87 @@ class WalDisk final : public Disk {
   }
   void truncate(Slot upto) override {
     const Result<void> done = dir_->wal().truncate_behind(upto);
-    DECREE_CHECK(done.ok(), "truncating the log fails only with the disk");
+    DECREE_CHECK(done.ok() || injected_error_ || full_, "truncating the log fails only with the disk");
   }
   runtime::SnapshotStore& snapshots() override { return *snapshots_; }
   uint64_t log_bytes() const override { return dir_ ? dir_->wal().live_bytes() : 0; }
 
+  // ---- faults ----
+  std::string damage(Damage kind, Random& random) override {
+    if (kind == Damage::old_image) return old_image(random);
+    if (!dir_ || injected_error_) return {};
+    if (kind == Damage::misdirected) return misdirect(random);
+    if (kind == Damage::rot_superblock) return rot(storage::join_path(kPath, "superblock"), random);
+    // What is damaged was synced long ago: the marker proves it, so that the damage cannot pass for a torn
+    // tail.
+    if (!dir_->wal().mark_idle()) return {};
+    const std::vector<std::string> files =
+        files_.files_below(storage::join_path(kPath, kind == Damage::rot_log ? "wal" : "snapshots"));
+    return files.empty() ? std::string() : rot(files[random.below(files.size())], random);
+  }
+  bool set_full(bool full, Random& random) override {
+    full_ = full;
+    files_.set_capacity(full ? files_.used_bytes() + random.below(2 * options_.wal.segment_bytes)
+                             : std::numeric_limits<uint64_t>::max());
+    return true;
+  }
+  bool fail_sync() override {
+    files_.fail_next_sync();
+    return injected_error_ = true;
+  }
+  bool fail_writes(uint64_t after) override {
+    files_.fail_after(after);
+    return injected_error_ = true;
+  }
+  bool fail_reads(uint64_t count) override {
+    files_.fail_reads(count);
+    return injected_error_ = true;
+  }
+  bool has_injected_error() const override { return injected_error_ || full_; }
+
  private:
+  // One bit, or a sector or a block of zeros.
+  std::string rot(const std::string& path, Random& random) {
+    const uint64_t size = files_.content(path).size();
+    if (size == 0) return {};
+    const uint64_t kind = random.below(4);
+    if (kind >= 2) {
+      const uint64_t bit = random.below(size * 8);
+      files_.flip_bit(path, bit);
+      return fmt::format("bit {} of {} flipped", bit, path);
+    }
+    const uint64_t bytes = kind == 0 ? 512 : 4096;
+    const uint64_t at = random.below((size + bytes - 1) / bytes) * bytes;
+    files_.overwrite(path, at, std::string(std::min(bytes, size - at), '\0'));
+    return fmt::format("{} bytes of {} from {} on are zeros now", bytes, path, at);
+  }
+
+  std::string misdirect(Random& random) {
+    const std::vector<std::string> files = files_.files_below(kPath);
+    const std::string& to = files[random.below(files.size())];
+    const uint64_t at = random.below(files_.content(to).size() / 512 + 1) * 512;
+    files_.misdirect_next_write(storage::join_path(kPath, "wal"), to, at);
+    return fmt::format("the next write to the log goes to {} at {}", to, at);
+  }
+
+  // The first time the disk is copied, the next time the copy is put back; the process must be down then.
+  std::string old_image(Random& random) {
+    if (!image_) {
+      image_ = std::make_unique<storage::MemoryFileSystem>(files_);
+      image_->crash(random.next(), storage::CrashMode::drop_all);
+      return "an image of the disk is kept";
+    }
+    if (dir_) return {};
+    files_ = *image_;
+    image_.reset();
+    return "an old image of the disk is put back";
+  }
+
   storage::OpenOptions options_;
   storage::MemoryFileSystem files_;
+  std::unique_ptr<storage::MemoryFileSystem> image_;
+  bool injected_error_ = false;
+  bool full_ = false;
   std::unique_ptr<storage::DataDir> dir_;
   std::unique_ptr<runtime::FileSnapshotStore> snapshots_;
 };

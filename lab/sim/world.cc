@@ -27,6 +27,11 @@ void RunStatistics::add(const RunStatistics& o) {
   snapshots_taken += o.snapshots_taken;
   snapshots_installed += o.snapshots_installed;
   forks += o.forks;
+  stopped += o.stopped;
+  refused += o.refused;
+  halted += o.halted;
+  halted_runs += o.halted_runs;
+  core_runs += o.core_runs;
   lost += o.lost;
   duplicated += o.duplicated;
   straggled += o.straggled;
@@ -35,13 +40,17 @@ void RunStatistics::add(const RunStatistics& o) {
 }
 
 World::World(uint64_t seed, const RunOptions& options)
+    : World(seed, draw_swarm(seed, options.limits), options) {}
+
+World::World(uint64_t seed, const Swarm& swarm, const RunOptions& options)
     : seed_(seed),
       options_(options),
-      swarm_(draw_swarm(seed, options.limits)),
+      swarm_(swarm),
       random_(seed),
       client_random_(random_.fork()),
       fault_random_(random_.fork()),
       network_(swarm_.network, random_.fork()),
+      atlas_(swarm_.members, swarm_.halting_run),
       ghost_(swarm_.members, swarm_.members / 2 + 1, swarm_.members / 2 + 1),
       trace_(options.trace),
       connected_((swarm_.members + 1) * (swarm_.members + 1), false),

@@ -13,6 +13,8 @@
 #include "lab/check/ghost.h"
 #include "lab/check/history.h"
 #include "lab/check/linearizability.h"
+#include "lab/sim/atlas.h"
+#include "lab/sim/disk.h"
 #include "lab/sim/event_queue.h"
 #include "lab/sim/network.h"
 #include "lab/sim/swarm.h"
@@ -42,6 +44,11 @@ struct RunStatistics {
   uint64_t snapshots_taken = 0;
   uint64_t snapshots_installed = 0;
   uint64_t forks = 0;
+  uint64_t stopped = 0;      // processes that stopped themselves after an error of their disk
+  uint64_t refused = 0;      // starts refused, disk full or failing
+  uint64_t halted = 0;       // members that found damage and stay down
+  uint64_t halted_runs = 0;  // runs in which no quorum was left, as it must be
+  uint64_t core_runs = 0;    // second phases with only a quorum healed
   uint64_t lost = 0;
   uint64_t duplicated = 0;
   uint64_t straggled = 0;
@@ -66,13 +73,17 @@ struct Flight {
 
 class World {
  public:
+  // What the seed draws, within the limits of the options.
   World(uint64_t seed, const RunOptions& options);
+  // An explicit configuration; the seed decides the rest.
+  World(uint64_t seed, const Swarm& swarm, const RunOptions& options);
   ~World();
   RunResult run();
 
   // ---- for members ----
   EventQueue& queue() { return queue_; }
   Ghost& ghost() { return ghost_; }
+  const Atlas& atlas() const { return atlas_; }
   Trace& trace() { return trace_; }
   const Swarm& swarm() const { return swarm_; }
   RunStatistics& statistics() { return statistics_; }
@@ -121,7 +132,8 @@ class World {
     FaultKind kind;
     uint32_t a = 0;
     uint32_t b = 0;
-    uint32_t sides = 0;
+    uint64_t links = 0;  // that were cut
+    bool heals = false;
   };
 
   void dispatch(const Event& event);
@@ -136,16 +148,34 @@ class World {
   uint32_t choose_member();
   // faults (faults.cc)
   void start_faults();
+  void schedule_fault(FaultKind kind);
   void on_fault(FaultKind kind);
+  bool begin_fault(Fault* fault);
+  bool begin_process_fault(Fault* fault);
+  bool begin_network_fault(Fault* fault);
+  bool begin_machine_fault(Fault* fault);
+  bool damage(uint32_t node, Damage kind);
+  bool put_back_old_image(uint32_t node);
   void on_heal(uint64_t number);
-  void cut(uint32_t sides_a, uint32_t sides_b, bool both_ways, bool heal);
+  void cut(uint64_t links);
+  void uncut(uint64_t links);
+  uint64_t all_but_chain();
+  uint64_t all_but_links_of(uint32_t hub) const;
+  void swizzle();
+  uint32_t everybody() const;
+  uint32_t leader_now() const;  // somebody who believes to lead; 0: nobody
   void connect(uint32_t a, uint32_t b, int64_t delay_us);
   void disconnect(uint32_t a, uint32_t b, int64_t delay_us);
   int64_t fault_length();
   // phases (phases.cc)
   void stop_faults();
+  void choose_core();
+  void leave_outside(uint32_t node);
   void on_phase();
+  void await_progress(int64_t since_us);
+  bool has_halted();
   bool all_settled(std::string* why);
+  bool in_core(uint32_t node) const { return (core_ >> node & 1) != 0; }
   void check_history();
 
   const uint64_t seed_;
@@ -158,6 +188,7 @@ class World {
   Network network_;
   Pool<Flight> flights_;
   Pool<Fault> faults_;
+  Atlas atlas_;
   Ghost ghost_;
   Trace trace_;
   RunStatistics statistics_;
@@ -172,6 +203,7 @@ class World {
   Slot acknowledged_;
   Breach breach_;
   bool faults_on_ = true;
+  uint32_t core_ = 0;  // second phase: the members that must get going; bit per member
   bool clients_on_ = true;
   uint32_t phase_ = 0;
   int64_t healed_at_us_ = 0;

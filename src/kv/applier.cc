@@ -4,6 +4,7 @@
 #include <set>
 
 #include <xxhash.h>
+#include "decree/sometimes.h"
 #include "etcd/rpc.pb.h"
 #include "kv/command.h"
 #include "kv/encode.h"
@@ -123,6 +124,7 @@ Refusal Store::State::apply_compact(const Command& command, uint64_t term, std::
   if (!request.ParseFromArray(command.request.data(), static_cast<int>(command.request.size())))
     return kMalformed;
   if (has_alarm(AlarmKind::corrupt)) return kCorrupt;
+  DECREE_SOMETIMES("a compaction comes twice", request.revision() <= mvcc->compacted());
   if (request.revision() <= mvcc->compacted()) return kCompacted;
   if (request.revision() > mvcc->revision()) return kFutureRevision;
   mvcc->compact(request.revision());
@@ -277,6 +279,7 @@ bool Store::background_slice() {
   State& s = *state_;
   bool more = s.mvcc->compact_slice(kCompactionWorkPerSlice);
   for (auto it = s.retired.begin(); it != s.retired.end(); ++it) {
+    DECREE_SOMETIMES("a replaced state is still read", it->use_count() > 1);
     if (it->use_count() > 1) continue;  // a job still reads it; it will be looked at again
     if (!(*it)->release_slice(kReleasesPerSlice)) s.retired.erase(it);
     return true;

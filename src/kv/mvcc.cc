@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <iterator>
 
+#include "decree/sometimes.h"
+
 namespace decree::kv {
 
 namespace {
@@ -189,6 +191,7 @@ void Mvcc::unpin(int64_t revision) {
 bool Mvcc::compact_slice(size_t work_max) {
   if (compaction_target_ == physically_compacted_) {
     if (compacted_ == physically_compacted_) return false;
+    DECREE_SOMETIMES("compaction waits for a snapshot", !pins_.empty() && *pins_.begin() < compacted_);
     if (!pins_.empty() && *pins_.begin() < compacted_) return false;
     compaction_target_ = compacted_;
     compaction_cursor_.clear();
@@ -209,6 +212,7 @@ bool Mvcc::compact_slice(size_t work_max) {
     compaction_cursor_.shrink_to_fit();
     return compacted_ != physically_compacted_;
   }
+  DECREE_SOMETIMES("compaction needs several slices", true);
   compaction_cursor_ = it->record()->key();
   return true;
 }
@@ -232,6 +236,7 @@ size_t Mvcc::compact_key(KeyIndex::Iterator* it, int64_t target, size_t work_max
   history.drop_front(freed);
   if (freed < drop) return freed;
   if (newest_within && newest->tombstone() && newest->mod() < target) {
+    DECREE_SOMETIMES("compaction frees a deleted key", true);
     *it = index_.erase(*it);
     free_record(newest);
     return freed + 1;

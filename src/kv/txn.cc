@@ -2,6 +2,7 @@
 
 #include <string_view>
 
+#include "decree/sometimes.h"
 #include "etcd/rpc.pb.h"
 #include "kv/encode.h"
 #include "kv/range_query.h"
@@ -155,8 +156,10 @@ Refusal Executor::check(const TxnRequest& request, size_t* branch) {
     if (op.request_case() == RequestOp::kRequestRange) {
       const int64_t revision = op.request_range().revision();
       if (revision > mvcc_.revision()) {
+        DECREE_SOMETIMES("a transaction reads the future", true);
         refusal = kFutureRevision;
       } else if (revision != 0 && revision < mvcc_.compacted()) {
+        DECREE_SOMETIMES("a transaction reads what was compacted", true);
         refusal = kCompacted;
       }
     } else if (op.request_case() == RequestOp::kRequestPut) {

@@ -1,6 +1,7 @@
 #include "paxos/acceptor.h"
 
 #include "decree/check.h"
+#include "decree/sometimes.h"
 #include "paxos/planted_bugs.h"
 
 namespace decree {
@@ -86,6 +87,7 @@ void Acceptor::enter_ballot(Ballot ballot, Slot base) {
        s = log_.find(bill_next_))
     bill_next_ = bill_next_.next();
   // Slots below the base are Laws that others hold; slots no longer in memory were durable when dropped.
+  DECREE_SOMETIMES("a ballot's run goes on after a restart", bill_next_ > std::max(base, decided_.next()));
   bill_durable_ = std::max(base.prev(), std::min(decided_, log_.first().prev()));
   advance_durable();
 }
@@ -109,6 +111,7 @@ Acceptor::AcceptResult Acceptor::accept(const Accept& accept, LogToken token) {
   enter_ballot(accept.ballot, accept.base);
   DECREE_CHECK(bill_base_ == accept.base, "one ballot has one base");
   if (accept.first > bill_next_) {
+    DECREE_SOMETIMES("an Accept leaves a gap", true);
     result.verdict = Verdict::gap;
     return result;
   }
@@ -117,6 +120,7 @@ Acceptor::AcceptResult Acceptor::accept(const Accept& accept, LogToken token) {
   for (Slot s = accept.first; s < end; s = s.next()) {
     const Entry& entry = accept.entries[s - accept.first];
     LogSlot* held = log_.find(s);
+    DECREE_SOMETIMES("a slot is accepted twice", s < bill_next_);
     if (s < bill_next_) {  // a duplicate: it must be the same value
       DECREE_CHECK(held == nullptr || held->ballot != accept.ballot || held->entry == entry,
                    "I1: two values at one ballot and slot");
@@ -163,6 +167,7 @@ bool Acceptor::learn(Slot slot, const Entry& entry, LogToken token) {
   const bool same = held != nullptr && held->entry == entry;
   if (!same) {
     DECREE_CHECK(held == nullptr || !held->law, "I7: two Laws at one slot");
+    DECREE_SOMETIMES("a Law replaces an accepted value that lost", held != nullptr);
     // What was accepted here lost; the Law replaces it and survives a restart as a Law (attack A14).
     note_stop_sign(slot, entry);
     log_.put(slot, LogSlot{Ballot{}, true, entry, token, Digest128{}});
@@ -175,6 +180,7 @@ bool Acceptor::learn(Slot slot, const Entry& entry, LogToken token) {
 
 void Acceptor::install_snapshot(Slot index, Digest128 chain, uint64_t term) {
   DECREE_CHECK(index > decided_, "a snapshot moves the prefix forward");
+  DECREE_SOMETIMES("a snapshot is installed below accepted slots", log_.end() > index.next());
   log_.drop_through(index);
   if (stop_sign_ < index) stop_sign_ = Slot(0);  // decided above it, so it was outranked
   snapshot_index_ = index;
@@ -213,6 +219,8 @@ void Acceptor::advance_durable() {
       if (s > decided_ && held->ballot != bill_ballot_) break;
       if (held->token > persisted_ && !planted(PlantedBug::ack_before_durable)) break;
     }
+    DECREE_SOMETIMES("a vote waits for nothing: the slot is below the snapshot",
+                     s <= snapshot_index_ && s >= log_.first());
     bill_durable_ = s;
   }
 }

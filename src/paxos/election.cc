@@ -1,5 +1,7 @@
 // ELECTION: phase 1 for all slots at once (protocol 2.5; mission rows M11, M12).
 #include "decree/check.h"
+
+#include "decree/sometimes.h"
 #include "paxos/replica_impl.h"
 
 namespace decree {
@@ -30,6 +32,7 @@ void Replica::Impl::start_election() {
 void Replica::Impl::on_prepare(NodeId from, const Prepare& m) {
   if (!epoch_matches(from, m.ballot)) return;
   if (m.ballot < acceptor.promised()) {
+    DECREE_SOMETIMES("a Prepare comes below the promise", from != self);
     send(from, Nack{m.ballot, acceptor.promised(), NackReason::promised_higher});
     return;
   }
@@ -41,6 +44,7 @@ void Replica::Impl::on_prepare(NodeId from, const Prepare& m) {
       raise_promise(m.ballot);
       quiet_until = Tick(std::max(quiet_until.value, now.value + options.election_retry_ticks));
     } else if (leader == m.ballot) {
+      DECREE_SOMETIMES("a late copy of the leader's Prepare", true);
       return;  // a late copy: its sender leads already
     }
   }
@@ -59,6 +63,7 @@ void Replica::Impl::on_prepare(NodeId from, const Prepare& m) {
                         runs.begin() + static_cast<ptrdiff_t>(done + n));
     done += n;
     promise.last = done == runs.size();
+    DECREE_SOMETIMES("a Promise needs several chunks", !promise.last);
     send_when_durable(from, promise);
     ++promise.chunk;
   } while (!promise.last);
@@ -76,6 +81,7 @@ void Replica::Impl::on_promise(NodeId from, const Promise& m) {
     partial.report = PromiseReport{from, m.decided, m.snapshot_index, {}};
   }
   // All chunks of one capture, in order (attack A16); anything else is forgotten and asked again.
+  DECREE_SOMETIMES("chunks of two Promises are mixed", partial.capture != m.capture && m.chunk > 0);
   if (partial.capture != m.capture || partial.boot != m.boot || partial.chunks != m.chunk) return;
   ++partial.chunks;
   partial.report.runs.insert(partial.report.runs.end(), m.runs.begin(), m.runs.end());
@@ -93,6 +99,7 @@ void Replica::Impl::advance_election() {
   if (quorum.size() < membership.election_quorum) return;
   const Slot base = choose_base(quorum, acceptor.decided(), asked_from, membership.base);
   if (acceptor.decided() < base.prev()) {
+    DECREE_SOMETIMES("a candidate must learn Laws first", true);
     for (const PromiseReport& report : quorum)
       if (std::max(report.decided, report.snapshot_index) == base.prev()) want_laws(base.prev(), report.from);
     return;
@@ -130,6 +137,7 @@ bool Replica::Impl::fetch_missing(const std::vector<SlotPick>& picks) {
       items.push_back(FetchItem{pick.ballot, pick.law, SlotRange{pick.slot, pick.slot.next()}});
     }
   }
+  DECREE_SOMETIMES("a candidate must fetch values it lacks", !wanted.empty());
   for (auto& [node, items] : wanted) send(node, Fetch{ballot, std::move(items)});
   return wanted.empty();
 }
@@ -154,6 +162,7 @@ void Replica::Impl::on_fetch(NodeId from, const Fetch& m) {
 }
 
 void Replica::Impl::on_fetch_reply(NodeId, const FetchReply& m) {
+  DECREE_SOMETIMES("a fetched value comes too late", role != Role::candidate || m.ballot != ballot);
   if (role != Role::candidate || m.ballot != ballot) return;
   for (const FetchedEntry& entry : m.entries) {
     FetchedEntry& kept = fetched[entry.slot];
@@ -193,6 +202,7 @@ void Replica::Impl::become_leader(Slot base, std::vector<Entry> values) {
         chain_link(Digest128{ballot.term(), ballot.priority}, Slot(self.value), Digest128{boot, 3});
     values.push_back(std::move(barrier));
   }
+  DECREE_SOMETIMES("an Election re-proposes what it found", values.size() > 1);
   append_bill(std::move(values));
   barrier_slot = last_slot();
   promises.clear();
@@ -208,6 +218,7 @@ void Replica::Impl::step_down(Ballot higher) {
   fetched.clear();
   if (!was_leader) return;
   draining = false;
+  DECREE_SOMETIMES("a leader steps down with reads in a round", !reads_in_round.empty());
   abandon_read_rounds();
   if (leader == ballot) follow(Ballot{});
   // Queued but never proposed: definitely not chosen. Own ones stay queued for the next leader.
@@ -223,6 +234,7 @@ void Replica::Impl::step_down(Ballot higher) {
     }
   }
   waiting = std::move(own);
+  DECREE_SOMETIMES("a leader that steps down refuses what others forwarded", !refused.empty());
   for (auto& [node, ids] : refused) send(node, ForwardReply{std::move(ids), Outcome::definitely_not});
 }
 
@@ -237,6 +249,7 @@ void Replica::Impl::follow(Ballot b) {
     duels = 0;
     quiet_until = Tick(std::max(quiet_until.value, now.value + options.election_retry_ticks));
   }
+  DECREE_SOMETIMES("reads are asked again elsewhere", !reads_asked.empty());
   // Reads that were asked elsewhere are asked again, under a new number (etcd#20418).
   reads_parked.insert(reads_parked.begin(), reads_asked.begin(), reads_asked.end());
   reads_asked.clear();
@@ -247,6 +260,7 @@ void Replica::Impl::on_nack(NodeId, const Nack& m) {
   if (m.promised.epoch != membership.epoch) return;
   hear_round(m.promised);
   if (role == Role::follower || m.ballot != ballot || m.promised <= ballot) return;
+  DECREE_SOMETIMES("a duel is lost", true);
   step_down(m.promised);
   ++duels;
   const uint64_t span = static_cast<uint64_t>(options.duel_backoff_ticks) << std::min(duels, 5u);

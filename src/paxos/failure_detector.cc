@@ -2,6 +2,8 @@
 // Omni-Paxos' BLE). This is liveness only: whatever it decides, the ballots keep the log safe.
 #include "paxos/replica_impl.h"
 
+#include "decree/sometimes.h"
+
 namespace decree {
 
 namespace {
@@ -12,11 +14,14 @@ constexpr uint64_t kDrainingTicksMax = 100;
 void Replica::Impl::beat_tick() {
   if (now.value - beat_sent.value >= options.beat_ticks || beat_round == 0) send_beats();
   if (role == Role::candidate && now.value - election_progress.value >= options.election_retry_ticks) {
+    DECREE_SOMETIMES("an Election ends without a result", true);
     // No result: a new round later, unless somebody else was faster.
     role = Role::follower;
     promises.clear();
     quiet_until = Tick(now.value + prng.below(options.duel_backoff_ticks + 1));
   }
+  DECREE_SOMETIMES("a hand-over of leadership fails",
+                   draining && !retired && now.value - draining_since.value >= kDrainingTicksMax);
   if (draining && !retired && now.value - draining_since.value >= kDrainingTicksMax) draining = false;
   consider_takeover();
 }
@@ -71,6 +76,7 @@ void Replica::Impl::note_view(Peer& p, const BeatView& view) {
   p.view = view;
   if (!view.leader.is_none() && view.leader.epoch != membership.epoch) return;
   hear_round(view.leader);
+  DECREE_SOMETIMES("a Beat shows that somebody else leads", role != Role::follower && view.leader > ballot);
   if (role != Role::follower && view.leader > ballot) step_down(view.leader);
   if (view.leader.node == p.node && view.leader >= acceptor.promised() && view.leader > leader) {
     // Follow for forwarding and reads; a mere Beat never raises the promise.
@@ -108,6 +114,8 @@ bool Replica::Impl::happy() const {
   if (role == Role::candidate) return false;
   if (role == Role::leader) {
     if (!disk_ok || draining || retired) return false;
+    DECREE_SOMETIMES("a leader's Bills stand still",
+                     !bills.empty() && now.value - bill_progress.value >= options.stalled_bill_ticks);
     if (!bills.empty() && now.value - bill_progress.value >= options.stalled_bill_ticks) return false;
     uint32_t with_me = 1;
     for (const Peer& p : peers)
@@ -172,6 +180,7 @@ void Replica::Impl::transfer_leadership(NodeId to) {
 void Replica::Impl::on_transfer_now(NodeId from, const TransferNow& m) {
   if (m.ballot.node != from || m.ballot != leader || role != Role::follower) return;
   if (retired || !disk_ok || !membership.is_voter(self)) return;
+  DECREE_SOMETIMES("leadership is handed over", true);
   start_election();
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "decree/check.h"
+#include "decree/sometimes.h"
 #include "paxos/planted_bugs.h"
 #include "paxos/replica_impl.h"
 
@@ -12,10 +13,12 @@ void Replica::Impl::on_accept(NodeId from, const Accept& m) {
   if (!epoch_matches(from, m.ballot) || m.ballot.node != from) return;
   const bool forgets = paxos::planted(paxos::PlantedBug::stale_accept) && role == Role::follower;
   if (m.ballot < acceptor.promised() && !forgets) {
+    DECREE_SOMETIMES("an Accept comes below the promise", true);
     send(from, Nack{m.ballot, acceptor.promised(), NackReason::promised_higher});
     return;
   }
   if (m.ballot > acceptor.promised()) {
+    DECREE_SOMETIMES("an Accept raises the promise without a Prepare", true);
     step_down(m.ballot);
     raise_promise(m.ballot);
   }
@@ -53,6 +56,7 @@ void Replica::Impl::on_accept(NodeId from, const Accept& m) {
   leader_says_decided(m.ballot, m.decided);
   want_laws(m.decided, from);
   // Below the base nothing comes by itself: those are Laws of earlier ballots.
+  DECREE_SOMETIMES("an Accept's base lies above what is learned", acceptor.decided().next() < m.base);
   if (acceptor.decided().next() < m.base && acceptor.decided() < m.decided && !learn_outstanding)
     ask_for_laws();
 }
@@ -116,6 +120,8 @@ void Replica::Impl::ask_for_laws(bool somebody_else) {
   learn_sent = now;
   // Memory stays bounded when the own disk is slower than the network: the tick asks again later.
   const uint64_t bytes_max = options.cached_log_bytes_max + options.inflight_bytes_max;
+  DECREE_SOMETIMES("learning waits for the own disk",
+                   applied < acceptor.decided() && acceptor.log().bytes() >= bytes_max);
   if (applied < acceptor.decided() && acceptor.log().bytes() >= bytes_max) return;
   const Peer* choice = nullptr;
   const auto rank = [this, somebody_else](const Peer& p) {  // lowest wins: same, leader, then round robin
@@ -127,6 +133,7 @@ void Replica::Impl::ask_for_laws(bool somebody_else) {
     if (!p.link_up || p.knows_decided <= acceptor.decided()) continue;
     if (choice == nullptr || rank(p) < rank(*choice)) choice = &p;
   }
+  DECREE_SOMETIMES("nobody to learn from is connected", choice == nullptr);
   if (choice == nullptr) return;
   learn_outstanding = true;
   learn_asked = choice->node;
@@ -142,6 +149,7 @@ void Replica::Impl::learner_tick() {
   if (now.value - decided_moved.value < options.retransmit_ticks ||
       now.value - learn_sent.value < options.retransmit_ticks)
     return;
+  DECREE_SOMETIMES("a question for Laws was lost", true);
   ask_for_laws(learn_outstanding);  // whatever was asked before got lost, or the Laws themselves did
 }
 
@@ -159,14 +167,17 @@ void Replica::Impl::on_learn(NodeId from, const Learn& m) {
     }
     send_chosen(from, m.first, std::move(entries));
   } else if (m.first > acceptor.snapshot_index()) {
+    DECREE_SOMETIMES("a laggard is served from the log on disk", true);
     out->jobs.push_back(SendLogJob{from, SlotRange{m.first, log.first()}});
   } else {
+    DECREE_SOMETIMES("a laggard needs a snapshot", true);
     out->jobs.push_back(SendSnapshotJob{from});
   }
 }
 
 void Replica::Impl::on_log_read(const LogRead& m) {
   if (!m.ok || m.entries.empty()) {
+    DECREE_SOMETIMES("the log on disk was cut before a laggard was served", true);
     out->jobs.push_back(SendSnapshotJob{m.to});
     return;
   }
@@ -205,6 +216,7 @@ void Replica::Impl::on_chosen(NodeId from, const Chosen& m) {
     }
   }
   flush();
+  DECREE_SOMETIMES("Chosen comes twice", acceptor.decided() == before);
   if (acceptor.decided() == before) return;  // a copy
   learn_outstanding = false;
   election_progress = now;
@@ -225,6 +237,7 @@ void Replica::Impl::on_snapshot_taken(const SnapshotTaken& m) {
 void Replica::Impl::on_snapshot_installed(const SnapshotInstalled& m) {
   if (m.index <= applied) return;
   // Decided above what this leader decided: somebody leads at a higher ballot.
+  DECREE_SOMETIMES("a leader installs a snapshot", is_leader() && m.index > acceptor.decided());
   if (is_leader() && m.index > acceptor.decided()) step_down(ballot);
   if (m.index > acceptor.decided()) {
     acceptor.install_snapshot(m.index, m.chain, m.term);
@@ -237,6 +250,7 @@ void Replica::Impl::on_snapshot_installed(const SnapshotInstalled& m) {
   // holds.
   std::vector<RequestId> unseen;
   for (const auto& [id, submitted] : in_doubt) unseen.push_back(id);
+  DECREE_SOMETIMES("a snapshot hides the fate of own proposals", !unseen.empty());
   std::sort(unseen.begin(), unseen.end());
   for (const RequestId& id : unseen) outcome(id, Outcome::unknown);
   in_doubt.clear();

@@ -1,6 +1,7 @@
 // BILL: phase 2 as the leader does it (protocol 2.6; mission row M13). One batch per turn, pipelined;
 // Accepts leave before the own disk write ends, the own vote counts after it.
 #include "decree/check.h"
+#include "decree/sometimes.h"
 #include "paxos/planted_bugs.h"
 #include "paxos/quorum.h"
 #include "paxos/replica_impl.h"
@@ -39,6 +40,7 @@ void Replica::Impl::propose_queued() {
       entries.push_back(std::move(entry));
       waiting.pop_front();
     }
+    DECREE_SOMETIMES("one turn's proposals need several Bills", !waiting.empty());
     waiting_bytes -= std::min(waiting_bytes, bytes);
     append_bill(std::move(entries));
   }
@@ -63,6 +65,7 @@ void Replica::Impl::send_accepts(Peer& p) {
   const Slot end = last_slot().next();
   while (p.next < end && p.inflight_bytes < options.inflight_bytes_max) {
     if (p.next < log.first()) {  // it learns from the log on disk first
+      DECREE_SOMETIMES("a follower's next slot left the leader's memory", true);
       p.flow = Peer::Flow::probe;
       return;
     }
@@ -107,6 +110,7 @@ void Replica::Impl::on_accepted(NodeId from, const Accepted& m) {
   }
   if (m.wanted != Slot(0)) {
     // It says where it stands: go on from there, once.
+    DECREE_SOMETIMES("a follower says where it stands", m.wanted < p.next);
     p.next = std::max({m.wanted, acceptor.bill_base(), p.match.next()});
     p.next = std::min(p.next, last_slot().next());
     p.inflight.clear();
@@ -140,6 +144,7 @@ void Replica::Impl::proposer_tick() {
   for (Peer& p : peers) {
     const bool unanswered = p.flow == Peer::Flow::stream && p.match.next() < p.next;
     if (p.link_up && unanswered && now.value - p.last_heard.value >= options.retransmit_ticks) {
+      DECREE_SOMETIMES("Accepts were lost and are sent again", true);
       p.flow = Peer::Flow::probe;
       p.probe_due = true;
     }
@@ -179,6 +184,7 @@ void Replica::Impl::on_forward(NodeId from, const Forward& m) {
   // A copy of a batch that was taken before must never be answered "definitely not".
   if (m.ballot.is_none() || m.ballot != led) return;
   ForwardSeen& seen = forwards_seen[from];
+  DECREE_SOMETIMES("a forwarded batch comes twice", seen.boot == m.boot && m.batch <= seen.batch);
   if (seen.boot == m.boot && m.batch <= seen.batch) return;
   if (m.boot < seen.boot) return;
   seen = ForwardSeen{m.boot, m.batch};
@@ -194,6 +200,7 @@ void Replica::Impl::on_forward(NodeId from, const Forward& m) {
     waiting_bytes += entry.weight_bytes();
     waiting.push_back(Waiting{entry, now});
   }
+  DECREE_SOMETIMES("a forwarded proposal is refused", !refused.empty());
   if (!refused.empty()) send(from, ForwardReply{std::move(refused), Outcome::definitely_not});
 }
 

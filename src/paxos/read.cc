@@ -1,6 +1,7 @@
 // Linearizable reads by read-index rounds, from any member (protocol 2.13). A read joins the round that
 // starts after it was asked; the round's number is never used again (etcd#20418).
 #include "decree/check.h"
+#include "decree/sometimes.h"
 #include "paxos/planted_bugs.h"
 #include "paxos/replica_impl.h"
 
@@ -15,6 +16,7 @@ constexpr uint64_t kReadTicksMax = 500;
 void Replica::Impl::on_read(uint64_t seq) {
   DECREE_CHECK(seq != kReadyProbe, "read numbers start at 1");
   if (reads_waiting.size() + reads_parked.size() >= options.reads_queued_max) {
+    DECREE_SOMETIMES("too many reads wait", true);
     read_ready(seq, false, Slot(0));
     return;
   }
@@ -66,6 +68,7 @@ void Replica::Impl::expire_reads(std::vector<ReadWaiter>& waiters) {
   std::vector<ReadWaiter> kept;
   for (const ReadWaiter& waiter : waiters) {
     if (now.value - waiter.since.value > kReadTicksMax) {
+      DECREE_SOMETIMES("a read finds no quorum for long", true);
       answer_read(waiter, false, Slot(0));
     } else {
       kept.push_back(waiter);
@@ -85,6 +88,7 @@ void Replica::Impl::start_read_round() {
   // is below it, and a slot that is only proposed may never be decided.
   DECREE_CHECK(acceptor.decided() >= barrier_slot, "reads wait for the barrier");
   round_index = acceptor.decided();
+  DECREE_SOMETIMES("reads share a round", reads_in_round.size() > 1);
   for (const Peer& p : peers)
     if (p.voter && p.link_up) send(p.node, Confirm{ballot, read_round});
   finish_read_round();
@@ -92,6 +96,7 @@ void Replica::Impl::start_read_round() {
 
 void Replica::Impl::on_confirm(NodeId from, const Confirm& m) {
   if (m.ballot.epoch != membership.epoch || m.ballot.node != from) return;
+  DECREE_SOMETIMES("a deposed leader asks for a read round", acceptor.promised() > m.ballot);
   if (acceptor.promised() > m.ballot) {  // it may not have noticed: nobody may be writing
     send(from, Nack{m.ballot, acceptor.promised(), NackReason::promised_higher});
     return;
@@ -128,6 +133,7 @@ void Replica::Impl::on_read_index(NodeId from, const ReadIndex& m) {
 
 void Replica::Impl::on_read_index_reply(NodeId, const ReadIndexReply& m) {
   if (m.boot != boot || m.seq != read_batch || reads_asked.empty()) return;
+  DECREE_SOMETIMES("a leader refuses a read round", !m.ok);
   if (!m.ok) {  // asked again by the tick or when somebody else leads, not at the speed of the network
     read_asked_at = now;
     return;
@@ -157,6 +163,7 @@ void Replica::Impl::read_tick() {
   if (reads_in_round.empty()) round_open = false;
   if (is_leader() && round_open && now.value - round_sent.value >= options.retransmit_ticks) {
     // A retry is a new round with a new number and a new index.
+    DECREE_SOMETIMES("a read round is tried again under a new number", true);
     round_open = false;
     start_read_round();
   }

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "decree/check.h"
+#include "decree/sometimes.h"
 #include "paxos/planted_bugs.h"
 #include "paxos/replica_impl.h"
 
@@ -176,8 +177,10 @@ void Replica::Impl::on_persisted(LogToken upto) {
 void Replica::Impl::on_tick(Tick tick) {
   if (tick <= now) return;
   // After a long standstill (a stopped process, a suspended machine) everybody looks silent: listen first.
-  if (now != Tick(0) && tick.value - now.value >= options.suspicion_ticks)
+  if (now != Tick(0) && tick.value - now.value >= options.suspicion_ticks) {
+    DECREE_SOMETIMES("a member notices that it stood still", true);
     quiet_until = Tick(std::max(quiet_until.value, tick.value + 2 * options.beat_ticks));
+  }
   now = tick;
   beat_tick();
   proposer_tick();
@@ -196,6 +199,7 @@ void Replica::Impl::on_tick(Tick tick) {
 void Replica::Impl::apply_decided() {
   while (applied < acceptor.decided()) {
     const Slot s = applied.next();
+    DECREE_SOMETIMES("decided, but not durable here yet", !acceptor.slot_durable(s));
     if (!acceptor.slot_durable(s)) break;
     const paxos::LogSlot* slot = acceptor.log().find(s);
     DECREE_CHECK(slot != nullptr, "a decided slot is in memory until it was applied");
@@ -236,6 +240,7 @@ void Replica::Impl::settle_outcomes() {
     if (submitted.term < barrier_applied.term()) lost.push_back(id);
   barrier_applied = Ballot{};  // done; whatever is submitted from now on belongs to later terms
   std::sort(lost.begin(), lost.end());
+  DECREE_SOMETIMES("a barrier settles that proposals were lost", !lost.empty());
   for (const RequestId& id : lost) {
     in_doubt.erase(id);
     outcome(id, Outcome::definitely_not);
@@ -255,12 +260,14 @@ void Replica::Impl::trim_cache() {
     const uint64_t weight = slot != nullptr ? slot->entry.weight_bytes() : 0;
     excess -= std::min(excess, weight);
   }
+  DECREE_SOMETIMES("decided entries leave memory", upto >= log.first());
   if (upto >= log.first()) acceptor.drop_through(upto);
 }
 
 void Replica::Impl::submit(Entry entry) {
   if (waiting.size() >= options.proposals_queued_max || waiting_bytes >= options.proposals_queued_bytes_max ||
       retired) {
+    DECREE_SOMETIMES("the core's queue of proposals is full", true);
     outcome(entry.id, Outcome::definitely_not);
     return;
   }
@@ -269,6 +276,8 @@ void Replica::Impl::submit(Entry entry) {
 }
 
 void Replica::Impl::expire_waiting() {
+  DECREE_SOMETIMES("a proposal waits too long for a leader",
+                   !waiting.empty() && now.value - waiting.front().since.value > kWaitingTicksMax);
   while (!waiting.empty() && now.value - waiting.front().since.value > kWaitingTicksMax) {
     const RequestId id = waiting.front().entry.id;
     waiting_bytes -= waiting.front().entry.weight_bytes();
@@ -287,6 +296,7 @@ void Replica::Impl::expire_waiting() {
   for (const auto& [id, submitted] : in_doubt)
     if (now.value - submitted.since.value > kWaitingTicksMax) silent.push_back(id);
   std::sort(silent.begin(), silent.end());
+  DECREE_SOMETIMES("a proposal ends as unknown by time", !silent.empty());
   for (const RequestId& id : silent) {
     in_doubt.erase(id);
     outcome(id, Outcome::unknown);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "decree/sometimes.h"
 #include "runtime/digest.h"
 #include "runtime/snapshot_taker.h"
 #include "runtime/snapshot_transfer.h"
@@ -119,6 +120,7 @@ uint64_t Node::propose(std::string command) {
                     clients_bytes_ >= options_.clients_queued_bytes_max ||
                     unsent_bytes_ + inflight_bytes_ >= options_.unsynced_bytes_max;
   if (full || failure_ || !disk_ok_) {
+    DECREE_SOMETIMES("a member's queue of proposals is full", true);
     ++counters_.refused;
     refused_.push_back(seq);
   } else {
@@ -263,6 +265,7 @@ void Node::apply_decided() {
                       id.node == options_.identity.node && id.boot == options_.boot;
     if (decided.slot <= applied_) {
       // A snapshot overtook it: done, but its answer was given elsewhere.
+      DECREE_SOMETIMES("a snapshot overtakes decided entries", true);
       if (ours) sink_->on_outcome(id.seq, Outcome::unknown);
       continue;
     }
@@ -345,6 +348,7 @@ void Node::send_log(const SendLogJob& job) {
   host_.read_log(job.slots, options_.log_read_bytes, [this, job](Result<std::vector<Entry>> read) {
     log_reads_[job.to] = false;
     LogRead result{job.to, job.slots.first, {}, read.ok()};
+    DECREE_SOMETIMES("the log does not reach back to what a peer needs", !read.ok());
     if (read)
       result.entries = std::move(read).value();
     else
@@ -359,6 +363,7 @@ void Node::send_log(const SendLogJob& job) {
 void Node::truncate(Slot upto) {
   // A peer that is reading a snapshot needs the log from there on afterwards.
   const std::vector<Slot> pinned = transfer_->pinned();
+  DECREE_SOMETIMES("a peer's transfer holds back the log", !pinned.empty());
   for (const Slot slot : pinned) upto = std::min(upto, slot);
   host_.truncate_log(upto);
   const Slot newest = options_.snapshot ? options_.snapshot->manifest.index : Slot(0);

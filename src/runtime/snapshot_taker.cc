@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "decree/sometimes.h"
+
 namespace decree::runtime {
 
 // Shared with the worker: `writer`, `stored` and `failure` belong to it while `busy`.
@@ -109,6 +111,7 @@ void SnapshotTaker::on_written() {
 
 void SnapshotTaker::cancel() {
   if (job_ == nullptr) return;
+  DECREE_SOMETIMES("a snapshot is given up half-way", true);
   job_->source.reset();
   std::shared_ptr<Job> job = std::move(job_);
   job_ = nullptr;
@@ -119,6 +122,7 @@ void SnapshotTaker::cancel() {
 // The log still holds everything, so a snapshot that cannot be written (a full disk, say) is not the end: try
 // later.
 void SnapshotTaker::abandon(const Error& error) {
+  DECREE_SOMETIMES("a snapshot cannot be written", true);
   node_.note(Severity::error, "snapshot failed", "cause=\"" + error.message + "\"");
   cancel();
   not_before_ = Tick(node_.now_.value + node_.options_.transfer_idle_ticks);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "decree/sometimes.h"
 #include "runtime/snapshot_taker.h"
 
 namespace decree::runtime {
@@ -84,6 +85,7 @@ void SnapshotTransfer::on_snapshot(const StoredSnapshot& stored) {
 void SnapshotTransfer::on_request(NodeId from, const SnapshotRequest& request) {
   const auto it = outgoing_.find(from);
   if (it == outgoing_.end() || it->second.snapshot.manifest.index != request.index) {
+    DECREE_SOMETIMES("a snapshot is asked for that is not offered any more", true);
     // Of an earlier life of ours, or forgotten: name the one we have, the peer starts over with it.
     if (latest_) send_offer(from);
     return;
@@ -121,6 +123,7 @@ void SnapshotTransfer::on_request(NodeId from, const SnapshotRequest& request) {
         if (read->failure) {
           node_.note(Severity::warn, "cannot read snapshot for a peer",
                      "cause=\"" + read->failure->message + "\"");
+          DECREE_SOMETIMES("a snapshot cannot be read for a peer", true);
           outgoing_.erase(entry);
           return;
         }
@@ -147,12 +150,14 @@ void SnapshotTransfer::on_offer(NodeId from, const SnapshotOffer& offer) {
     if (in.phase == Incoming::Phase::verifying || in.phase == Incoming::Phase::restoring) return;
     if (in.from == from && in.offer.index == offer.index && in.offer.digest == offer.digest) {
       // The sender repeats itself: what was asked may be lost.
+      DECREE_SOMETIMES("a snapshot offer is repeated", true);
       in.requested = in.received;
       pull();
       return;
     }
     const bool stalled = node_.now_.value - in.last_progress.value >= node_.options_.transfer_retry_ticks;
     if (in.from != from && !stalled) return;
+    DECREE_SOMETIMES("a snapshot transfer changes its source", true);
     drop("another is offered");
   }
   incoming_ = std::make_shared<Incoming>();
@@ -258,6 +263,7 @@ void SnapshotTransfer::write_next() {
 void SnapshotTransfer::on_io_done() {
   Incoming& in = *incoming_;
   if (in.failure) {
+    DECREE_SOMETIMES("a received snapshot is refused", true);
     drop(in.failure->message);
     return;
   }
@@ -312,6 +318,7 @@ bool SnapshotTransfer::slice() {
   Incoming& in = *incoming_;
   in.read_ready = false;
   if (in.offer.index <= node_.applied_) {
+    DECREE_SOMETIMES("the log was quicker than a snapshot", true);
     drop("the log was quicker");
     return false;
   }
@@ -361,11 +368,13 @@ void SnapshotTransfer::on_tick() {
   if (incoming_ == nullptr || incoming_->phase != Incoming::Phase::receiving || incoming_->busy) return;
   Incoming& in = *incoming_;
   if (node_.now_.value - in.last_progress.value >= node_.options_.transfer_idle_ticks) {
+    DECREE_SOMETIMES("the sender of a snapshot falls silent", true);
     drop("the sender fell silent");
     return;
   }
   const uint64_t since = node_.now_.value - std::max(in.last_request, in.last_progress).value;
   if (since >= node_.options_.transfer_retry_ticks) {
+    DECREE_SOMETIMES("a snapshot transfer resumes", true);
     in.requested = in.received;  // resume behind what is here; chunks on their way twice are dropped
     in.early.clear();
     pull();

@@ -2,10 +2,13 @@
 
 #include <utility>
 
+#include "decree/sometimes.h"
+
 namespace decree::runtime {
 namespace {
 
 Error missing_snapshot(const RecoveredState& recovered) {
+  DECREE_SOMETIMES("the log starts behind a snapshot that is gone", true);
   return Error{ErrorCode::corrupt, "the log starts behind the snapshot at slot " +
                                        std::to_string(recovered.snapshot_index.value) +
                                        ", but no whole snapshot so new is in the data directory; put the "
@@ -52,6 +55,7 @@ Result<std::optional<StoredSnapshot>> restore_newest(SnapshotStore& store, State
   Result<void> restored = restore(store, machine, manifest.index);
   if (!restored) return restored.error();
   if (manifest.index > recovered.snapshot_index) {
+    DECREE_SOMETIMES("a snapshot is newer than the log's record of it", true);
     recovered.snapshot_index = manifest.index;
     recovered.snapshot_chain = manifest.chain;
     recovered.snapshot_term = manifest.term;

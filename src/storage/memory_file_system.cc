@@ -74,6 +74,10 @@ struct MemoryFileSystem::State {
   uint64_t fail_in = 0;
   bool failed = false;
   bool fail_sync = false;
+  uint64_t fail_reads = 0;
+  std::string misdirect_below;  // empty: none
+  std::shared_ptr<Inode> misdirect_to;
+  uint64_t misdirect_offset = 0;
   uint64_t capacity = std::numeric_limits<uint64_t>::max();
 
   Fate begin() {
@@ -160,6 +164,10 @@ class MemoryFile final : public File {
   Result<size_t> read(uint64_t offset, std::span<char> out) const override {
     const std::lock_guard lock(state_->mutex);
     if (generation_ != state_->generation) return crashed();
+    if (state_->fail_reads > 0) {
+      --state_->fail_reads;
+      return Error{ErrorCode::io, "read " + path_ + ": simulated input/output error"};
+    }
     return inode_->visible.read(offset, out);
   }
 
@@ -230,6 +238,15 @@ class MemoryFile final : public File {
     if (state_->capacity != std::numeric_limits<uint64_t>::max() && end > inode_->visible.size() &&
         state_->used() + (end - inode_->visible.size()) > state_->capacity) {
       return Error{ErrorCode::no_space, "write " + path_ + ": the simulated disk is full"};
+    }
+    if (op.kind == FileOp::write && !state_->misdirect_below.empty() &&
+        path_.compare(0, state_->misdirect_below.size(), state_->misdirect_below) == 0) {
+      op.offset = state_->misdirect_offset;
+      apply(op, &state_->misdirect_to->visible);
+      apply(op, &state_->misdirect_to->durable);
+      state_->misdirect_below.clear();
+      state_->misdirect_to.reset();
+      return {};
     }
     apply(op, &inode_->visible);
     inode_->unsynced.push_back(std::move(op));
@@ -458,6 +475,9 @@ void MemoryFileSystem::crash(uint64_t seed, CrashMode mode) {
   s.fail_in = 0;
   s.failed = false;
   s.fail_sync = false;
+  s.fail_reads = 0;
+  s.misdirect_below.clear();
+  s.misdirect_to.reset();
   if (mode == CrashMode::process_only) return;
   Random random{seed};
   for (const EntryOp& op : s.unsynced) {
@@ -494,6 +514,27 @@ bool MemoryFileSystem::failed() const {
 void MemoryFileSystem::fail_next_sync() {
   const std::lock_guard lock(state_->mutex);
   state_->fail_sync = true;
+}
+
+void MemoryFileSystem::fail_reads(uint64_t n) {
+  const std::lock_guard lock(state_->mutex);
+  state_->fail_reads = n;
+}
+
+bool MemoryFileSystem::misdirect_next_write(const std::string& directory, const std::string& to,
+                                            uint64_t offset) {
+  const std::lock_guard lock(state_->mutex);
+  const auto it = state_->visible.find(to);
+  if (it == state_->visible.end()) return false;
+  state_->misdirect_below = join_path(directory, "");
+  state_->misdirect_to = it->second;
+  state_->misdirect_offset = offset;
+  return true;
+}
+
+bool MemoryFileSystem::misdirect_pending() const {
+  const std::lock_guard lock(state_->mutex);
+  return !state_->misdirect_below.empty();
 }
 
 uint64_t MemoryFileSystem::operations() const {

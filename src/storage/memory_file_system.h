@@ -51,6 +51,12 @@ class MemoryFileSystem final : public FileSystem {
   // The next sync of a file answers an io error and loses what it should have made durable, although reads
   // still show it.
   void fail_next_sync();
+  // The next n reads of files answer io errors; crash() disarms.
+  void fail_reads(uint64_t n);
+  // The next write to a file below `directory` lands in `to` at `offset` instead, durable there, and nobody
+  // is told; its own place keeps what it had. crash() disarms. False: there is no such file.
+  bool misdirect_next_write(const std::string& directory, const std::string& to, uint64_t offset);
+  bool misdirect_pending() const;
   // Mutating calls so far (write, zero_fill, truncate, sync, create, rename, unlink, make_directory,
   // sync_directory).
   uint64_t operations() const;

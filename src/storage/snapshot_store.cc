@@ -2,6 +2,8 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "decree/sometimes.h"
+
 #include "storage/snapshot_file.h"
 
 namespace decree::storage {
@@ -60,6 +62,7 @@ Result<void> SnapshotStore::open(std::vector<std::string>* notes) {
         info.error().code == ErrorCode::permission) {
       return info.error();
     }
+    DECREE_SOMETIMES("a damaged snapshot is found", true);
     damaged_.push_back(snapshot_name(slot));
     if (notes != nullptr) notes->push_back(info.error().message);
   }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "decree/sometimes.h"
 #include "storage/bytes.h"
 #include "storage/wal_format.h"
 
@@ -110,6 +111,7 @@ Result<std::unique_ptr<Superblock>> Superblock::open(FileSystem& files, const st
             ErrorCode::format,
             path + " was written by a newer release; start that release, or choose another directory"};
       case SuperblockVerdict::damaged:
+        DECREE_SOMETIMES("a copy of the superblock is damaged or half-written", true);
         damaged.push_back(path + ": copy " + std::to_string(i + 1) + " of 4 at byte " + std::to_string(at) +
                           " is damaged or half-written; a newer whole copy is used and it is written again");
         break;
@@ -120,6 +122,7 @@ Result<std::unique_ptr<Superblock>> Superblock::open(FileSystem& files, const st
     }
   }
   if (newest == nullptr) {
+    DECREE_SOMETIMES("all copies of the superblock are damaged", true);
     return Error{
         ErrorCode::corrupt,
         path +

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "decree/check.h"
+#include "decree/sometimes.h"
 #include "storage/wal_recovery.h"
 
 namespace decree::storage {
@@ -54,6 +55,7 @@ Error Wal::poison(const Error& error) {
   if (!poisoned_) {
     poisoned_ = true;
     poison_error_ = error;
+    DECREE_SOMETIMES("the log is poisoned by an error", true);
     // no_space promises that nothing was written.
     if (poison_error_.code == ErrorCode::no_space) poison_error_.code = ErrorCode::io;
   }
@@ -154,6 +156,7 @@ Result<Wal::Segment> Wal::make_segment(uint64_t sequence, uint64_t capacity_byte
   {
     const std::lock_guard lock(mutex_);
     if (!retired_.empty() && retired_.back().capacity_bytes >= capacity_bytes) {
+      DECREE_SOMETIMES("a dropped segment is used again", true);
       old = std::move(retired_.back());
       retired_.pop_back();
     }
@@ -245,11 +248,13 @@ Result<void> Wal::ensure_room(uint64_t padded_bytes) {
   if (!next.file) {
     if (reserve_) {  // too small for this batch: its number is needed, its file is not
       const std::lock_guard lock(mutex_);
+      DECREE_SOMETIMES("a batch is too large for the reserve", true);
       reserve_.reset();
     }
     auto made = make_segment(facts_.active_segment + 1, std::max(options_.segment_bytes, needed));
     if (!made) {
       if (made.error().code != ErrorCode::no_space) return poison(made.error());
+      DECREE_SOMETIMES("no room for the next segment", true);
       return Error{ErrorCode::no_space,
                    "there is no room for the next log segment of " +
                        std::to_string(std::max(options_.segment_bytes, needed)) + " bytes in " + directory_ +
@@ -257,6 +262,7 @@ Result<void> Wal::ensure_room(uint64_t padded_bytes) {
     }
     next = std::move(*made);
     const std::lock_guard lock(mutex_);
+    DECREE_SOMETIMES("a commit waits for a new segment", true);
     ++statistics_.segments_made_inline;
   }
   return take_segment(std::move(next), false);
@@ -307,6 +313,7 @@ Result<void> Wal::truncate_behind(Slot upto) {
     s.truncated_upto = std::max(s.truncated_upto, dropped_upto);
   });
   if (!named) return poison(named.error());
+  DECREE_SOMETIMES("segments are dropped behind a snapshot", true);
   std::vector<Segment> dropped;
   {
     const std::lock_guard lock(mutex_);

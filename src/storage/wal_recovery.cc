@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "decree/sometimes.h"
+
 namespace decree::storage {
 
 namespace {
@@ -115,6 +117,7 @@ class Recovery {
                       "it is older than log segment " + name + ", so an old copy was put back");
     }
     if (found.sequence == superblock_.active_segment + 1) {
+      DECREE_SOMETIMES("a prepared segment is found", true);
       log_.reserve = found.sequence;
     } else {
       log_.obsolete.push_back(name);
@@ -298,6 +301,7 @@ class Recovery {
     }
     proven_ = std::max(proven_, superblock_.synced_through);
     if (proven_ >= next_batch_) {
+      DECREE_SOMETIMES("damage of a batch known to be synced is found", true);
       return damage(name, offset,
                     "batch " + std::to_string(next_batch_) + " is damaged or gone, although batch " +
                         std::to_string(proven_) + " is known to have been synced");
@@ -319,12 +323,14 @@ class Recovery {
         const std::string_view here = std::string_view(bytes_).substr(block, kBatchHeaderBytes);
         if (!decode_batch_header(here, salt_, &header) || header.segment != found.sequence) continue;
         if (header.number == next_batch_ && at + block == offset) {
+          DECREE_SOMETIMES("a batch was cut off by a crash", true);
           log_.notes.push_back(join_path(directory_, name) + ": batch " + std::to_string(next_batch_) +
                                " at byte " + std::to_string(offset) +
                                " was cut off by a crash before it was synced; nobody was told "
                                "about it, it is discarded");
           continue;
         }
+        DECREE_SOMETIMES("damage in front of a whole batch is found", true);
         return damage(name, offset,
                       "batch " + std::to_string(next_batch_) + " is damaged (" + problem_ +
                           "), although batch " + std::to_string(header.number) + " follows at byte " +
@@ -367,6 +373,7 @@ class Recovery {
     const uint64_t last = next_batch_ - 1;
     log_.proven_batch = proven_;
     if (last > proven_) {
+      DECREE_SOMETIMES("an unproven batch is written again", true);
       // Exactly one whole batch lies behind the proven part: it is written again into the next segment.
       DECREE_CHECK(last == proven_ + 1, "two unproven batches although each proves the one before it");
       log_.proven_chain = before_.chain;

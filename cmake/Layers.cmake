@@ -31,6 +31,15 @@ function(decree_library name)
   endif()
 endfunction()
 
+# Replaces malloc in a program. Sanitizers bring their own.
+function(decree_allocator program)
+  if(DECREE_SANITIZE OR NOT TARGET ${program})
+    return()
+  endif()
+  find_library(MIMALLOC mimalloc REQUIRED)
+  target_link_libraries(${program} PRIVATE -Wl,--no-as-needed ${MIMALLOC} -Wl,--as-needed)
+endfunction()
+
 function(decree_warnings target)
   target_compile_options(${target} PRIVATE -Wall -Wextra -Werror -Wshadow -Wnon-virtual-dtor -Wno-missing-field-initializers)
 endfunction()

@@ -12,6 +12,17 @@ namespace {
 
 using namespace snapshot_format;
 
+// A flush of the device waits for all that was written before it: a snapshot synced only at its end would
+// hold up the log's next sync for as long as its whole content takes.
+constexpr uint64_t kSyncPieceBytes = 1u << 20;
+
+Result<void> sync_pieces(File& file, uint64_t written_bytes, uint64_t* unsynced_bytes) {
+  *unsynced_bytes += written_bytes;
+  if (*unsynced_bytes < kSyncPieceBytes) return {};
+  *unsynced_bytes = 0;
+  return file.sync();
+}
+
 uint64_t chunk_seed(Slot index, uint64_t number) {
   return kSeed ^ (index.value * 0x9e3779b97f4a7c15ULL) ^ number;
 }
@@ -203,13 +214,14 @@ struct SnapshotWriter::Impl {
   std::string buffer;
   uint64_t offset = 0;
   uint32_t chunks = 0;
+  uint64_t unsynced_bytes = 0;
   bool finished = false;
 
   Result<void> put(std::string_view bytes) {
     hash.add(bytes);
     if (auto r = file->write(offset, bytes); !r) return r;
     offset += bytes.size();
-    return {};
+    return sync_pieces(*file, bytes.size(), &unsynced_bytes);
   }
 
   // `buffer` begins with room for the chunk header.
@@ -283,6 +295,7 @@ struct SnapshotImport::Impl {
   uint64_t size_bytes = 0;
   Digest128 digest;
   std::map<uint64_t, uint64_t> held;  // begin -> end, merged
+  uint64_t unsynced_bytes = 0;
   bool finished = false;
 
   void add(uint64_t begin, uint64_t end) {
@@ -335,7 +348,7 @@ Result<void> SnapshotImport::write(uint64_t offset, std::string_view bytes) {
                  "the pieces of the snapshot come in no order; fetch it from another peer"};
   if (auto r = w.file->write(offset, bytes); !r) return r;
   w.add(offset, offset + bytes.size());
-  return {};
+  return sync_pieces(*w.file, bytes.size(), &w.unsynced_bytes);
 }
 
 uint64_t SnapshotImport::contiguous_bytes() const {

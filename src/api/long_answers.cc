@@ -1,7 +1,10 @@
 #include "api/long_answers.h"
 
+#include <algorithm>
+
 #include "api/etcd_errors.h"
 #include "api/pending_replies.h"
+#include "etcd/rpc.pb.h"
 
 namespace decree::api {
 
@@ -10,6 +13,8 @@ namespace {
 constexpr size_t answers_max = 1000;
 constexpr size_t unsent_bytes_max = 256 * 1024;
 constexpr size_t piece_bytes = 64 * 1024;
+constexpr std::ptrdiff_t snapshots_max = 4;
+constexpr size_t snapshot_piece_bytes = 128 * 1024;
 constexpr uint64_t message_bytes_max = 0xffffffff;  // gRPC's length field
 
 }  // namespace
@@ -17,10 +22,19 @@ constexpr uint64_t message_bytes_max = 0xffffffff;  // gRPC's length field
 LongAnswers::LongAnswers(net::EventLoop& loop, http::Server& server) : loop_(loop), server_(server) {}
 
 void LongAnswers::add(http::CallId call, std::unique_ptr<kv::RangeJob> job) {
-  take({call, std::move(job), nullptr});
+  take({call, std::move(job), nullptr, nullptr, {}, 0});
 }
 void LongAnswers::add(http::CallId call, std::unique_ptr<kv::HashJob> job) {
-  take({call, nullptr, std::move(job)});
+  take({call, nullptr, std::move(job), nullptr, {}, 0});
+}
+void LongAnswers::add(http::CallId call, std::unique_ptr<BackupSource> source, std::string header,
+                      uint64_t bytes_estimate) {
+  const auto is_snapshot = [](const Answer& answer) { return answer.snapshot != nullptr; };
+  if (std::count_if(preparing_.begin(), preparing_.end(), is_snapshot) +
+          std::count_if(sending_.begin(), sending_.end(), is_snapshot) >=
+      snapshots_max)
+    return send_error(server_, call, kTooManyRequests);
+  take({call, nullptr, nullptr, std::move(source), std::move(header), bytes_estimate});
 }
 
 void LongAnswers::take(Answer answer) {
@@ -43,6 +57,10 @@ void LongAnswers::prepare_front() {
     send_reply(server_, front.call, front.hash->reply());
     return preparing_.pop_front();
   }
+  if (front.snapshot) {
+    sending_.push_back(std::move(front));
+    return preparing_.pop_front();
+  }
   if (!front.range->prepare()) return;
   const uint64_t total = front.range->total_bytes();
   if (total > message_bytes_max) {
@@ -60,10 +78,30 @@ void LongAnswers::prepare_front() {
 bool LongAnswers::send_some(Answer& answer, bool* done) {
   *done = !server_.open(answer.call);
   if (*done || server_.unsent_bytes(answer.call) >= unsent_bytes_max) return *done;
+  if (answer.snapshot) {
+    send_snapshot_piece(answer, done);
+    return true;
+  }
   std::string piece;
   *done = !answer.range->next(piece_bytes, &piece);
   server_.append_reply(answer.call, std::move(piece));
   return true;
+}
+
+void LongAnswers::send_snapshot_piece(Answer& answer, bool* done) {
+  etcdserverpb::SnapshotResponse response;
+  if (!answer.header.empty()) {
+    response.mutable_header()->ParseFromString(answer.header);
+    answer.header.clear();
+  }
+  *done = !answer.snapshot->next(snapshot_piece_bytes, response.mutable_blob());
+  // Never 0 before the end, always 0 at the end: that is what clients go by.
+  const uint64_t sent = response.blob().size();
+  answer.remaining_bytes =
+      *done ? 0 : std::max<uint64_t>(1, answer.remaining_bytes - std::min(answer.remaining_bytes, sent));
+  response.set_remaining_bytes(answer.remaining_bytes);
+  server_.send(answer.call, response.SerializeAsString());
+  if (*done) server_.finish(answer.call, http::GrpcCode::ok);
 }
 
 bool LongAnswers::slice(std::chrono::nanoseconds budget) {

@@ -7,6 +7,7 @@
 #include <memory>
 #include <vector>
 
+#include "api/backup_stream.h"
 #include "http/server.h"
 #include "kv/hash_kv.h"
 #include "kv/range.h"
@@ -19,6 +20,10 @@ class LongAnswers {
   // Takes the call over.
   void add(http::CallId call, std::unique_ptr<kv::RangeJob> job);
   void add(http::CallId call, std::unique_ptr<kv::HashJob> job);
+  // Maintenance.Snapshot: a stream of SnapshotResponse, the first with `header` (serialized). A snapshot
+  // keeps old versions alive until it has gone out, so only a few at a time.
+  void add(http::CallId call, std::unique_ptr<BackupSource> source, std::string header,
+           uint64_t bytes_estimate);
   // A call's output has room again.
   void kick();
   // True: more can be done at once.
@@ -30,7 +35,11 @@ class LongAnswers {
     http::CallId call;
     std::unique_ptr<kv::RangeJob> range;
     std::unique_ptr<kv::HashJob> hash;
+    std::unique_ptr<BackupSource> snapshot;
+    std::string header;            // snapshot: not sent yet
+    uint64_t remaining_bytes = 0;  // snapshot: a guess, for progress bars
   };
+  void send_snapshot_piece(Answer& answer, bool* done);
   void take(Answer answer);
   void prepare_front();
   bool send_some(Answer& answer, bool* done);

@@ -18,7 +18,8 @@ enum Method : uint32_t {
   method_defragment,
   method_hash,
   method_hash_kv,
-  method_move_leader
+  method_move_leader,
+  method_snapshot
 };
 
 template <class Message>
@@ -28,6 +29,7 @@ bool parse(Message* message, std::string_view bytes) {
 
 // Tags of waiting alarm lists: the alarm kind that was asked for.
 constexpr uint32_t alarm_kinds = 3;
+constexpr uint32_t tag_snapshot = 100;
 
 }  // namespace
 
@@ -39,6 +41,7 @@ MaintenanceService::MaintenanceService(Context& context) : context_(context) {
   server.add_unary("/etcdserverpb.Maintenance/Hash", this, method_hash);
   server.add_unary("/etcdserverpb.Maintenance/HashKV", this, method_hash_kv);
   server.add_unary("/etcdserverpb.Maintenance/MoveLeader", this, method_move_leader);
+  server.add_streaming("/etcdserverpb.Maintenance/Snapshot", this, method_snapshot);
 }
 
 void MaintenanceService::on_unary(http::CallId call, uint32_t method, std::string_view message) {
@@ -72,7 +75,21 @@ void MaintenanceService::alarm(http::CallId call, std::string_view message) {
                                                     context_.options.quota_bytes));
 }
 
+// A backup holds everything acknowledged before it was asked for: this member catches up first.
+void MaintenanceService::on_message(http::CallId call, uint32_t /*method*/, std::string_view /*message*/) {
+  context_.pending.read(call, this, tag_snapshot);
+}
+
+void MaintenanceService::begin_snapshot(http::CallId call) {
+  etcdserverpb::ResponseHeader header;
+  context_.fill_header(&header);
+  header.set_revision(context_.store.current_revision());
+  context_.long_answers.add(call, std::make_unique<BackupSource>(context_.store.begin_snapshot()), header.SerializeAsString(),
+                            context_.store.snapshot_bytes_estimate());
+}
+
 void MaintenanceService::on_read(http::CallId call, uint32_t tag) {
+  if (tag == tag_snapshot) return begin_snapshot(call);
   etcdserverpb::AlarmRequest request;
   request.set_alarm(static_cast<etcdserverpb::AlarmType>(tag));
   send_reply(context_.server, call, context_.store.alarm_list(request, context_.term()));

@@ -63,6 +63,7 @@ struct Context {
 void add_kv_commands(CLI::App& program, Context& context);
 void add_txn_command(CLI::App& program, Context& context);
 void add_cluster_commands(CLI::App& program, Context& context);
+void add_snapshot_commands(CLI::App& program, Context& context);
 void add_bench_command(CLI::App& program, Context& context);
 
 // Parts of an answer in simple form; get and txn share them.

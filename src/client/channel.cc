@@ -49,8 +49,9 @@ void Channel::close(const std::string& reason) {
   if (connection_) connection_->close(reason);
 }
 
-bool Channel::start_call(uint64_t token, std::string_view path, std::string_view framed, int64_t timeout_ms) {
-  if (calls_ == nullptr || !calls_->start(token, path, framed, timeout_ms)) return false;
+bool Channel::start_call(uint64_t token, std::string_view path, std::string_view framed, int64_t timeout_ms,
+                         MessageSink* messages) {
+  if (calls_ == nullptr || !calls_->start(token, path, framed, timeout_ms, messages)) return false;
   connection_->want_flush();
   return true;
 }

@@ -38,7 +38,8 @@ class Channel final : private net::ConnectionHandler, private ReplySink {
   bool draining() const { return calls_ != nullptr && !calls_->takes_calls(); }
 
   // As Http2Calls::start; false while not up. Leaves with the loop's next flush().
-  bool start_call(uint64_t token, std::string_view path, std::string_view framed, int64_t timeout_ms = 0);
+  bool start_call(uint64_t token, std::string_view path, std::string_view framed, int64_t timeout_ms = 0,
+                  MessageSink* messages = nullptr);
   void cancel_call(uint64_t token);
 
   size_t index() const { return index_; }

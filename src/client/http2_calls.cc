@@ -29,6 +29,7 @@ struct Call {
   bool left = false;       // its HEADERS were handed to the socket's buffer
   bool cancelled = false;  // nobody waits for a reply
   bool too_large = false;
+  MessageSink* messages = nullptr;  // streaming
   int grpc_status = -1;
   int http_status = 0;
   std::string message;
@@ -38,6 +39,7 @@ struct Call {
   void reset() {
     stream = -1;
     request = {};
+    messages = nullptr;
     sent_bytes = 0;
     left = cancelled = too_large = false;
     grpc_status = -1;
@@ -52,6 +54,25 @@ int to_number(std::string_view text, int otherwise) {
   int number = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
   return error == std::errc() && end == text.data() + text.size() ? number : otherwise;
+}
+
+// Size of the message that begins at `bytes`, prefix included; 0 while its prefix is not whole.
+uint64_t framed_bytes(std::string_view bytes) {
+  if (bytes.size() < prefix_bytes) return 0;
+  uint64_t size = 0;
+  for (size_t i = 1; i < prefix_bytes; ++i) size = size << 8 | static_cast<uint8_t>(bytes[i]);
+  return size + prefix_bytes;
+}
+
+// Hands out the whole messages in `call.body` and keeps the rest.
+void hand_out_messages(Call& call) {
+  std::string_view rest = call.body;
+  for (uint64_t size = framed_bytes(rest); size != 0 && size <= rest.size() && !call.cancelled;
+       size = framed_bytes(rest)) {
+    call.messages->on_message(call.token, rest.substr(prefix_bytes, size - prefix_bytes));
+    rest.remove_prefix(size);
+  }
+  call.body.erase(0, call.body.size() - rest.size());
 }
 
 nghttp2_nv field(std::string_view name, std::string_view value, uint8_t flags = NGHTTP2_NV_FLAG_NONE) {
@@ -175,6 +196,7 @@ int Http2Calls::Impl::on_data(nghttp2_session* session, uint8_t, int32_t stream,
     return 0;
   }
   call->body.append(reinterpret_cast<const char*>(data), size);
+  if (call->messages != nullptr && !call->cancelled) hand_out_messages(*call);
   return 0;
 }
 
@@ -222,10 +244,9 @@ Reply Http2Calls::Impl::judged(Call& call, uint32_t h2_error, std::string& text)
   const Code code = code_from_wire(static_cast<uint32_t>(call.grpc_status));
   if (code != Code::ok) return {CallEnd::answered, code, call.message, {}};
   const std::string_view body = call.body;
-  uint64_t size = 0;
-  for (size_t i = 1; i < prefix_bytes && i < body.size(); ++i)
-    size = size << 8 | static_cast<uint8_t>(body[i]);
-  if (body.size() < prefix_bytes || body[0] != 0 || size != body.size() - prefix_bytes) {
+  if (call.messages != nullptr && body.empty()) return {CallEnd::answered, code, {}, {}};
+  if (call.messages != nullptr || body.size() < prefix_bytes || body[0] != 0 ||
+      framed_bytes(body) != body.size()) {
     text = "the server's answer is not one plain gRPC message";
     return {CallEnd::lost, Code::internal, text, {}};
   }
@@ -251,7 +272,8 @@ Http2Calls::Http2Calls(std::string authority, ReplySink& sink)
 
 Http2Calls::~Http2Calls() { nghttp2_session_del(impl_->session); }
 
-bool Http2Calls::start(uint64_t token, std::string_view path, std::string_view framed, int64_t timeout_ms) {
+bool Http2Calls::start(uint64_t token, std::string_view path, std::string_view framed, int64_t timeout_ms,
+                       MessageSink* messages) {
   if (!takes_calls()) return false;
   std::unique_ptr<Call> call;
   if (impl_->pool.empty()) {
@@ -262,6 +284,7 @@ bool Http2Calls::start(uint64_t token, std::string_view path, std::string_view f
   }
   call->token = token;
   call->request = framed;
+  call->messages = messages;
   constexpr uint8_t fixed = NGHTTP2_NV_FLAG_NO_COPY_NAME | NGHTTP2_NV_FLAG_NO_COPY_VALUE;
   std::array<nghttp2_nv, 8> fields = {
       field(":method", "POST", fixed),

@@ -29,6 +29,14 @@ class ReplySink {
   virtual void on_reply(uint64_t token, const Reply& reply) = 0;
 };
 
+// Takes the messages of a server-streaming call one by one; on_reply() then comes with an empty body.
+class MessageSink {
+ public:
+  virtual ~MessageSink() = default;
+  // `message` is valid during the call only.
+  virtual void on_message(uint64_t token, std::string_view message) = 0;
+};
+
 class Http2Calls {
  public:
   // `authority` is the host:port of the requests' :authority field.
@@ -40,7 +48,9 @@ class Http2Calls {
   // `path` like "/etcdserverpb.KV/Put"; `framed` = 5-byte gRPC prefix + message (see frame_message).
   // Both must stay valid and unchanged until the call's reply or cancel(). The token is the caller's.
   // `timeout_ms` > 0 is sent as grpc-timeout. False: this connection takes no more calls.
-  bool start(uint64_t token, std::string_view path, std::string_view framed, int64_t timeout_ms = 0);
+  // With `messages`: a server-streaming call; without: unary.
+  bool start(uint64_t token, std::string_view path, std::string_view framed, int64_t timeout_ms = 0,
+             MessageSink* messages = nullptr);
   // The call ends without a reply; the server is told. Linear in the open calls: for deadlines only.
   void cancel(uint64_t token);
 

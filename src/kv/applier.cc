@@ -273,6 +273,16 @@ std::unique_ptr<SnapshotSink> Store::begin_restore() {
       [s](std::shared_ptr<Mvcc> mvcc) { s->retired.push_back(std::move(mvcc)); });
 }
 
+void Store::begin_new_cluster(int64_t revision_bump) {
+  State& s = *state_;
+  if (revision_bump > 0) {
+    s.mvcc->skip_revisions(revision_bump);
+    s.mvcc->compact(s.mvcc->revision());
+  }
+  s.alarms.clear();
+  s.members.clear();
+}
+
 uint64_t Store::snapshot_bytes_estimate() const { return 256 + state_->mvcc->in_use_bytes(); }
 
 bool Store::background_slice() {

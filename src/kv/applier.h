@@ -83,6 +83,11 @@ class Store final : public StateMachine {
   Digest128 digest() const override;
   std::unique_ptr<SnapshotSource> begin_snapshot() override;
   std::unique_ptr<SnapshotSink> begin_restore() override;
+  // The state becomes that of a new cluster (restore from a backup): revisions go on `revision_bump` (>= 0)
+  // later and everything before is compacted, so that no client of the old cluster sees a revision twice or
+  // watches across the gap; alarms and members' announcements of the old cluster go. Not part of a decided
+  // history: only before the first entry.
+  void begin_new_cluster(int64_t revision_bump);
   uint64_t snapshot_bytes_estimate() const override;
   bool background_slice() override;
 

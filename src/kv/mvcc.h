@@ -84,6 +84,8 @@ class Mvcc {
   // order.
   bool load(const RecordFields& fields);
   void finish_load(int64_t revision, int64_t compacted);
+  // The next write makes revision() + count + 1. Not during one.
+  void skip_revisions(int64_t count) { revision_ += count; }
 
   // Frees about `work_max` versions of a store that nobody reads any more; false when all are gone.
   bool release_slice(size_t work_max);

@@ -84,8 +84,8 @@ void MaintenanceService::begin_snapshot(http::CallId call) {
   etcdserverpb::ResponseHeader header;
   context_.fill_header(&header);
   header.set_revision(context_.store.current_revision());
-  context_.long_answers.add(call, std::make_unique<BackupSource>(context_.store.begin_snapshot()), header.SerializeAsString(),
-                            context_.store.snapshot_bytes_estimate());
+  context_.long_answers.add(call, std::make_unique<BackupSource>(context_.store.begin_snapshot()),
+                            header.SerializeAsString(), context_.store.snapshot_bytes_estimate());
 }
 
 void MaintenanceService::on_read(http::CallId call, uint32_t tag) {

@@ -1,5 +1,5 @@
-// Backup files: the key-value state as Maintenance.Snapshot streams it (format: api/backup_stream.h). Verified by
-// reading it into a store; made into a new cluster member by member, offline. Blocking; for tools.
+// Backup files: the key-value state as Maintenance.Snapshot streams it (format: api/backup_stream.h).
+// Verified by reading it into a store; made into a new cluster member by member, offline. Blocking; for tools.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,6 @@
 // Backup files: the key-value state as Maintenance.Snapshot streams it (format: api/backup_stream.h).
-// Verified by reading it into a store; made into a new cluster member by member, offline. Blocking; for tools.
+// Verified by reading it into a store; made into a new cluster member by member, offline. Blocking: for
+// tools.
 #pragma once
 
 #include <cstdint>

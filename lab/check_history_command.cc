@@ -23,7 +23,7 @@ int show(const char* name, const Verdict& v) {
 
 }  // namespace
 
-int check_history_command(const std::string& file, bool also_keys) {
+int check_history_command(const std::string& file, bool also_keys, uint64_t key_steps_max) {
   std::ifstream stream;
   if (file != "-") {
     stream.open(file);
@@ -43,7 +43,9 @@ int check_history_command(const std::string& file, bool also_keys) {
   std::cout << fmt::format("{} operations: {} ok, {} surely failed, {} unknown\n", history.value().size(),
                            count[0], count[1], count[2]);
   int bad = show("whole store, by revisions", check_whole_store(history.value()));
-  if (also_keys) bad |= show("per key, by search", check_keys(history.value()));
+  CheckLimits limits;
+  limits.steps_max = key_steps_max;
+  if (also_keys) bad |= show("per key, by search", check_keys(history.value(), limits));
   return bad;
 }
 

@@ -7,7 +7,7 @@
 namespace decree::lab {
 
 // Exit codes: 0 clean, 1 something was found, 2 the command could not be carried out.
-int check_history_command(const std::string& file, bool also_keys);
+int check_history_command(const std::string& file, bool also_keys, uint64_t key_steps_max);
 
 struct SimCommand {
   std::string program = "decree-lab";
@@ -26,6 +26,14 @@ struct SimCommand {
   uint32_t hash_every = 100;  // every n-th seed is run twice; 0 = never
 };
 int sim_command(const SimCommand& command);
+
+struct EnumerateCommand {
+  std::string what = "all";  // "crash", "rot", "all"
+  uint64_t every = 1;        // only every n-th case
+  uint64_t seed = 1;
+  uint64_t samples = 64;
+};
+int enumerate_command(const EnumerateCommand& command);
 
 // Names that --plant takes; the empty string when there is none in this program.
 std::string planted_names();

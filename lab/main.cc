@@ -1,6 +1,7 @@
 // decree-lab: the same object files under simulated time, network and disks. One subcommand per experiment.
 #include <CLI/CLI.hpp>
 
+#include "lab/check/linearizability.h"
 #include "lab/commands.h"
 
 int main(int argc, char** argv) {
@@ -40,9 +41,28 @@ int main(int argc, char** argv) {
       app.add_subcommand("check-history", "judge a recorded client history (format: lab/check/history.h)");
   check->add_option("file", history_file, "JSON lines, or - for standard input")->required();
   check->add_flag("--keys,!--no-keys", also_keys, "also run the independent search per key");
+  uint64_t key_steps_max = decree::lab::CheckLimits{}.steps_max;
+  check->add_option("--key-steps", key_steps_max, "the search gives up on a key after so many steps")
+      ->capture_default_str();
+
+  decree::lab::EnumerateCommand enumerate;
+  CLI::App* all_cases = app.add_subcommand(
+      "enumerate",
+      "every crash point and every flipped bit of canonical data directories, on the real log code");
+  all_cases->add_option("--what", enumerate.what, "which part")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"all", "crash", "rot"}));
+  all_cases->add_option("--every", enumerate.every, "only every n-th case of each row")
+      ->capture_default_str()
+      ->check(CLI::PositiveNumber);
+  all_cases->add_option("--seed", enumerate.seed, "of the samples, and which n-th")->capture_default_str();
+  all_cases
+      ->add_option("--samples", enumerate.samples, "random subsets where more than 8 pieces are unsynced")
+      ->capture_default_str();
 
   CLI11_PARSE(app, argc, argv);
   if (run->parsed()) return decree::lab::sim_command(sim);
-  if (check->parsed()) return decree::lab::check_history_command(history_file, also_keys);
+  if (check->parsed()) return decree::lab::check_history_command(history_file, also_keys, key_steps_max);
+  if (all_cases->parsed()) return decree::lab::enumerate_command(enumerate);
   return 2;
 }

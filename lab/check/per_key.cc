@@ -1,10 +1,11 @@
 // check_keys: see linearizability.h. Revisions and modification revisions are ignored: only values and
-// versions count.
+// versions count. (Revisions say which order to try first.)
 #include <algorithm>
 #include <limits>
 #include <map>
 #include <optional>
 #include <set>
+#include <unordered_map>
 #include <unordered_set>
 #include <vector>
 
@@ -37,6 +38,9 @@ struct KeyOperation {
   int64_t ret = 0;  // max = never returned
   std::vector<std::vector<Effect>> alternatives;
   const Operation* op = nullptr;
+  // Which of several to try first, and nothing else: what the revisions say decides no verdict, but a good
+  // history is then found good without going back, however many operations overlap.
+  std::pair<int64_t, bool> hint;
 };
 
 bool holds(const Comparison& c, const KeyState& s, bool* decidable) {
@@ -140,6 +144,7 @@ KeyOperation project(const Operation& op, const std::string& key) {
   KeyOperation k;
   k.op = &op;
   k.invoke = op.invoke_ns;
+  k.hint = {op.revision != 0 ? op.revision : std::numeric_limits<int64_t>::max(), !op.may_write()};
   const bool answered = op.outcome == OpOutcome::ok;
   k.ret = answered ? op.return_ns : std::numeric_limits<int64_t>::max();
   if (op.kind != OpKind::txn) {
@@ -189,8 +194,7 @@ class Search {
       stuck_ = earliest->op;
     }
     if (!memory_.insert(fingerprint(first, state)).second) return false;
-    for (size_t i = first; i < ops_.size() && ops_[i].invoke <= limit; ++i) {
-      if (done_[i]) continue;
+    for (const size_t i : candidates(first, limit)) {
       for (const std::vector<Effect>& effects : ops_[i].alternatives) {
         KeyState next = state;
         if (!decree::lab::run(effects, &next)) continue;
@@ -207,12 +211,23 @@ class Search {
     return false;
   }
 
-  std::string fingerprint(size_t first, const KeyState& s) const {
+  // What may come next: everything invoked before the first of the open ones returned.
+  std::vector<size_t> candidates(size_t first, int64_t limit) const {
+    std::vector<size_t> out;
+    for (size_t i = first; i < ops_.size() && ops_[i].invoke <= limit; ++i)
+      if (!done_[i]) out.push_back(i);
+    std::stable_sort(out.begin(), out.end(),
+                     [this](size_t a, size_t b) { return ops_[a].hint < ops_[b].hint; });
+    return out;
+  }
+
+  std::string fingerprint(size_t first, const KeyState& s) {
     std::string f = std::to_string(first);
     f += s.exists ? '+' : '-';
     f += std::to_string(s.version);
     f += '=';
-    f += s.value;
+    // A number for the value: long values times millions of remembered states would not fit into memory.
+    f += std::to_string(value_numbers_.try_emplace(s.value, value_numbers_.size()).first->second);
     f += '|';
     // Beyond `first` only few are done: those that overlap it, and unknown ones.
     for (size_t i = first, end = last_done() + 1; i < end && i < done_.size(); ++i) f += done_[i] ? '1' : '0';
@@ -232,6 +247,7 @@ class Search {
   int64_t furthest_ = std::numeric_limits<int64_t>::min();
   const Operation* stuck_ = nullptr;
   std::unordered_set<std::string> memory_;
+  std::unordered_map<std::string, size_t> value_numbers_;
 };
 
 std::set<std::string> single_keys(const History& history) {

@@ -9,6 +9,7 @@ namespace decree {
 void Replica::Impl::start_election() {
   DECREE_CHECK(role != Role::leader, "a leader does not run against itself");
   ++elections;
+  count_election();
   role = Role::candidate;
   if (!leader.is_none()) follow(Ballot{});
   // Rounds are dealt out by place in the membership, so that one term has one leader (docs/decisions/0008).
@@ -42,7 +43,8 @@ void Replica::Impl::on_prepare(NodeId from, const Prepare& m) {
       step_down(m.ballot);
       if (!leader.is_none()) follow(Ballot{});
       raise_promise(m.ballot);
-      quiet_until = Tick(std::max(quiet_until.value, now.value + options.election_retry_ticks));
+      count_election();
+      quiet_until = Tick(std::max(quiet_until.value, now.value + patient(options.election_retry_ticks)));
     } else if (leader == m.ballot) {
       DECREE_SOMETIMES("a late copy of the leader's Prepare", true);
       return;  // a late copy: its sender leads already
@@ -247,7 +249,7 @@ void Replica::Impl::follow(Ballot b) {
   if (!b.is_none()) {
     ++leader_changes;
     duels = 0;
-    quiet_until = Tick(std::max(quiet_until.value, now.value + options.election_retry_ticks));
+    quiet_until = Tick(std::max(quiet_until.value, now.value + patient(options.election_retry_ticks)));
   }
   DECREE_SOMETIMES("reads are asked again elsewhere", !reads_asked.empty());
   // Reads that were asked elsewhere are asked again, under a new number (etcd#20418).

@@ -9,16 +9,21 @@ namespace decree {
 namespace {
 constexpr size_t kBeatRoundsKept = 64;
 constexpr uint64_t kDrainingTicksMax = 100;
+// So many Elections without a result are nothing special (a duel, a lost message); then patience doubles with
+// each.
+constexpr uint32_t kFruitlessUsual = 4;
+constexpr uint32_t kDoublingsMax = 4;
 }  // namespace
 
 void Replica::Impl::beat_tick() {
   if (now.value - beat_sent.value >= options.beat_ticks || beat_round == 0) send_beats();
-  if (role == Role::candidate && now.value - election_progress.value >= options.election_retry_ticks) {
+  if (role == Role::candidate &&
+      now.value - election_progress.value >= patient(options.election_retry_ticks)) {
     DECREE_SOMETIMES("an Election ends without a result", true);
     // No result: a new round later, unless somebody else was faster.
     role = Role::follower;
     promises.clear();
-    quiet_until = Tick(now.value + prng.below(options.duel_backoff_ticks + 1));
+    quiet_until = Tick(now.value + prng.below(patient(options.duel_backoff_ticks) + 1));
   }
   DECREE_SOMETIMES("a hand-over of leadership fails",
                    draining && !retired && now.value - draining_since.value >= kDrainingTicksMax);
@@ -161,6 +166,18 @@ void Replica::Impl::consider_takeover() {
   eligible = true;
   const uint64_t delay = static_cast<uint64_t>(rank) * options.beat_ticks / 2;
   if (now.value - eligible_since.value >= delay) start_election();
+}
+
+void Replica::Impl::count_election() {
+  if (acceptor.decided() > decided_at_election) fruitless = 0;
+  decided_at_election = acceptor.decided();
+  ++fruitless;
+}
+
+uint64_t Replica::Impl::patient(uint32_t ticks) const {
+  const uint32_t doublings =
+      fruitless <= kFruitlessUsual ? 0 : std::min(fruitless - kFruitlessUsual, kDoublingsMax);
+  return static_cast<uint64_t>(ticks) << doublings;
 }
 
 void Replica::Impl::transfer_leadership(NodeId to) {

@@ -90,6 +90,10 @@ struct Replica::Impl {
   bool happy() const;
   void consider_takeover();
   bool may_take_over(uint32_t* rank) const;
+  void count_election();
+  // So many ticks, and more with every Election that led to nothing: where an Election takes longer than its
+  // time (starved processes, much to fetch), none would ever come to its end.
+  uint64_t patient(uint32_t ticks) const;
 
   // ---- proposer.cc: phase 2 ----
   void append_bill(std::vector<Entry> entries);
@@ -208,7 +212,10 @@ struct Replica::Impl {
   uint64_t elections = 0;
   uint64_t leader_changes = 0;
   uint32_t duels = 0;  // lost in a row
-  Tick quiet_until;    // no own Election before
+  // Elections in a row, own ones and others', since the last one after which something was decided.
+  uint32_t fruitless = 0;
+  Slot decided_at_election;
+  Tick quiet_until;  // no own Election before
 
   // failure_detector.cc
   std::vector<Peer> peers;  // all members but this one, by node

@@ -106,6 +106,9 @@ struct Member::Impl final : runtime::Host, transport::TransportSink, runtime::No
     transport.reset();
     if (pool) pool->stop();
     if (log) log->stop();
+    // A worker's last word may hold a half-written snapshot, whose end removes its file: BEFORE the disk
+    // goes, and not with the loop, which outlives this.
+    posted.clear();
     if (data && !node_failed()) {
       const Result<void> closed = data->close();
       if (!closed) log_line(Level::warn, closed.error().message);
@@ -218,7 +221,13 @@ struct Member::Impl final : runtime::Host, transport::TransportSink, runtime::No
     const size_t entries = recovered.accepted.size();
     decree::Replica replica(std::move(recovered), membership, protocol);
 
-    const runtime::Post post = [this](std::function<void()> work) { loop.post(std::move(work)); };
+    const runtime::Post post = [this](std::function<void()> work) {
+      {
+        const std::lock_guard lock(posted_mutex);
+        posted.push_back(std::move(work));
+      }
+      loop.post([this] { run_posted(); });
+    };
     pool = std::make_unique<runtime::WorkerPool>(kWorkers, post);
     log = std::make_unique<runtime::LogThread>(data->wal(), post, log_callbacks());
     node = std::make_unique<runtime::Node>(*this, std::move(replica), *store, *snapshots, options, this);
@@ -452,6 +461,16 @@ struct Member::Impl final : runtime::Host, transport::TransportSink, runtime::No
         });
   }
 
+  // What the log thread and the workers have to say, in their order.
+  void run_posted() {
+    std::vector<std::function<void()>> taken;
+    {
+      const std::lock_guard lock(posted_mutex);
+      taken.swap(posted);
+    }
+    for (const std::function<void()>& work : taken) work();
+  }
+
   // ---- transport::TransportSink ----
   void on_peer_message(NodeId from, Message message) override { node->on_message(from, std::move(message)); }
   void on_peer_link(NodeId peer, bool up) override { node->on_peer_link(peer, up); }
@@ -477,6 +496,8 @@ struct Member::Impl final : runtime::Host, transport::TransportSink, runtime::No
   Membership membership;
   std::unique_ptr<kv::Store> store;
   std::unique_ptr<runtime::FileSnapshotStore> snapshots;
+  std::mutex posted_mutex;
+  std::vector<std::function<void()>> posted;  // guarded by posted_mutex
   std::unique_ptr<runtime::WorkerPool> pool;
   std::unique_ptr<runtime::LogThread> log;
   std::unique_ptr<runtime::Node> node;

@@ -44,6 +44,12 @@ class MemoryFileSystem final : public FileSystem {
   // Power failure (or kill -9): decides the fate of everything unsynced, closes all files (their handles
   // answer errors from now on), frees all locks, disarms fail_after.
   void crash(uint64_t seed, CrashMode mode = CrashMode::random);
+  // What a crash now would decide about, in a fixed order: every unsynced entry, then every 512-byte sector
+  // of an unsynced write; a truncation is one piece.
+  uint64_t unsynced_pieces() const;
+  // Power failure that keeps exactly the pieces whose bit is set; missing bits are false. For trying all
+  // subsets.
+  void crash_keeping(const std::vector<bool>& keep);
   // The n-th mutating call from now (1 = the next) is begun but answers an io error, and so does every later
   // one until crash(): the owner dies in the middle of it. 0 disarms.
   void fail_after(uint64_t n);

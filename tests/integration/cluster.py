@@ -77,8 +77,9 @@ class Member:
         self.number = number
         self.name = f"m{number}"
         base = cluster.first_port + (number - 1) * 2
-        self.client = f"127.0.0.1:{base}"
-        self.peer = f"127.0.0.1:{base + 1}"
+        host = cluster.network.address(number) if cluster.network else "127.0.0.1"
+        self.client = f"{host}:{base}"
+        self.peer = f"{host}:{base + 1}"
         self.folder = os.path.join(cluster.folder, self.name)
         self.data_dir = os.path.join(self.folder, "data")
         self.log_path = os.path.join(cluster.folder, f"{self.name}.log")
@@ -106,7 +107,8 @@ class Member:
         with open(self.log_path, "ab") as log:
             log.write(f"--- start {time.time():.3f}\n".encode())
             log.flush()
-            self.process = subprocess.Popen([self.cluster.program] + self.flags(), stdin=subprocess.DEVNULL,
+            place = self.cluster.network.prefix(self.number) if self.cluster.network else []
+            self.process = subprocess.Popen([*place, self.cluster.program] + self.flags(), stdin=subprocess.DEVNULL,
                                             stdout=log, stderr=subprocess.STDOUT, env=env)
         self.paused = False
         self.expected_end = False
@@ -163,13 +165,14 @@ class Member:
 
 class Cluster:
     def __init__(self, program, folder, members=3, snapshot_count=500, heartbeat_ms=100, election_ms=1000,
-                 extra_flags=(), token="integration"):
+                 extra_flags=(), token="integration", network=None):
         self.program = program
+        self.network = network  # network.Network, or None: everything on loopback
         self.folder = folder
         self.snapshot_count = snapshot_count
         self.heartbeat_ms = heartbeat_ms
         self.election_ms = election_ms
-        self.extra_flags = list(extra_flags)
+        self.extra_flags = list(extra_flags) + (["--insecure"] if network else [])
         self.token = token
         self.first_port = take_ports()
         self.members = []
@@ -283,8 +286,9 @@ class Cluster:
 class Recorder:
     """The load generator, outside the servers. See tests/integration/recorder."""
 
-    def __init__(self, programs, cluster, out=None, options=(), preload=None):
-        command = [programs.recorder, "--endpoints", cluster.endpoints, *map(str, options)]
+    def __init__(self, programs, cluster, out=None, options=(), members=None):
+        endpoints = ",".join(m.client for m in members) if members else cluster.endpoints
+        command = [programs.recorder, "--endpoints", endpoints, *map(str, options)]
         if out:
             command += ["--out", out]
         else:
@@ -302,6 +306,11 @@ class Recorder:
 
     def acknowledged(self):
         return sum(l["writes_ok"] for _, l in self.lines if "summary" not in l)
+
+    def started_well(self):
+        if self.process.poll() is not None:
+            raise Failure(f"the recorder ended with code {self.process.returncode} (its message is above)")
+        return self.acknowledged() > 0
 
     def finish(self, cap_seconds=180):
         """Ends the load; the summary."""
@@ -341,20 +350,21 @@ class Programs:
             if not os.path.exists(path):
                 raise Skip(f"{path} is not there")
 
-    def check_history(self, path):
+    def check_history(self, path, also_keys=False):
         """The verdict of the checker of whole stores; anything but good is a failure.
 
-        The second checker (per key, blind to revisions) is exponential at worst and made for short histories.
+        The second checker (per key, blind to revisions) is exponential at worst and made for short histories; there it may
+        answer "undecided", but not "BAD".
         """
         if not os.path.exists(self.lab):
             raise Skip(f"{self.lab} is not there, the history is not judged")
-        result = subprocess.run([self.lab, "check-history", "--no-keys", path], capture_output=True, text=True)
+        result = subprocess.run([self.lab, "check-history", *(["--keys", "--key-steps", "20000"] if also_keys else ["--no-keys"]), path], capture_output=True, text=True)
         if result.returncode != 0:
             raise Failure(f"decree-lab check-history {path}: code {result.returncode}\n{result.stdout}{result.stderr}")
-        verdict = result.stdout.strip().splitlines()[-1] if result.stdout.strip() else ""
-        if ": good" not in verdict:
-            raise Failure(f"the checker did not say good: {verdict!r} ({path})")
-        return verdict
+        verdicts = result.stdout.strip().splitlines()[1:]
+        if not verdicts or ": good" not in verdicts[0] or (also_keys and len(verdicts) != 2):
+            raise Failure(f"the checker did not say good: {result.stdout!r} ({path})")
+        return "; ".join(verdicts)
 
 
 def arguments_for(description):

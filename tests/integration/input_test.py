@@ -11,7 +11,8 @@ import socket
 import struct
 import subprocess
 
-from cluster import Cluster, Failure, Programs, Skip, arguments_for, folder_of, run_main, seed_of, take_ports
+from cluster import (Cluster, Failure, Programs, Recorder, Skip, arguments_for, folder_of, poll, run_main, seed_of,
+                     take_ports)
 
 BAD = []
 
@@ -179,12 +180,34 @@ def peers_of_another_cluster(programs, folder):
         theirs.members[1].peer = ours.members[1].peer
         theirs.members[2].peer = ours.members[2].peer
         stranger.start()
-        from cluster import poll
         poll("the stranger is told that it is one", 15,
              lambda: re.search(r"cluster", stranger.log_tail(60), re.I) and re.search(r"another|different|refus|mismatch|other cluster", stranger.log_tail(60), re.I))
         ours.check_alive()
         row("peer of another cluster", ours.etcdctl("put", "still", "ours").stdout == "OK\n",
             [l for l in stranger.log_tail(60).splitlines() if re.search("another|different|refus|mismatch|other cluster", l, re.I)][-1:])
+
+
+def a_sync_fails_while_snapshots_are_written(programs, arguments, folder):
+    """The process says so and ends with its code, whatever its worker threads are at."""
+    codes = []
+    for number in range(8):
+        with Cluster(programs.server, os.path.join(folder, "sync"), members=1, snapshot_count=20) as cluster:
+            member = cluster.members[0]
+            fault = os.path.join(cluster.folder, "fault")
+            member.start({"LD_PRELOAD": os.path.join(programs.tools, "libfaulty_sync.so"), "SYNC_FAULT_FILE": fault})
+            cluster.wait_serving()
+            load = Recorder(programs, cluster, None, ["--no-finish", "--rate", 600, "--value-bytes", 8192, "--seed",
+                                                      arguments.seed + number])
+            try:
+                poll("enough for snapshots that take a while", 60, lambda: load.acknowledged() > 500)
+                with open(fault, "w") as f:
+                    f.write("1")
+                poll("the member ends", 20, lambda: not member.running())
+                codes.append(member.process.returncode)
+            finally:
+                load.abandon()
+            said = member.log_tail(5)
+    row("a failed sync while snapshots are written ends with 10", codes == [10] * len(codes) and "sync" in said, codes)
 
 
 def full_disk(programs, folder):
@@ -210,13 +233,14 @@ def full_disk(programs, folder):
                     refusal = result.stderr.strip().splitlines()[-1]
                     break
                 acknowledged += 1
-            row("full disk refuses writes", bool(refusal) and member.running(), f"after {acknowledged} MB: {refusal}")
+            row("full disk refuses writes", bool(refusal) and member.running(),
+                f"after {acknowledged} MB: {refusal}" +
+                ("" if member.running() else f"; the member ended with code {member.process.returncode}: {member.log_tail(5)}"))
             read = cluster.etcdctl("get", "full/0000", "--print-value-only", check=False, timeout=5)
             row("full disk serves reads", read.returncode == 0 and len(read.stdout) >= 1000000, f"exit {read.returncode} {read.stderr.strip()[-150:]}")
             os.unlink(filler)
             if not member.running():
                 member.start()
-            from cluster import poll
             poll("writes after space came back", 30, lambda: cluster.etcdctl("put", "space", "again", check=False, timeout=3).returncode == 0)
             count = len(cluster.etcdctl("get", "full/", "--prefix", "--keys-only").stdout.split())
             row("nothing lost on a full disk", count in (acknowledged, acknowledged + 1), f"{acknowledged} acknowledged, {count} there")
@@ -247,6 +271,7 @@ def main():
         bad_flags(programs.server, folder, base)
         bad_places(programs.server, folder, base)
         damaged_directories(programs, folder)
+        a_sync_fails_while_snapshots_are_written(programs, arguments, folder)
         garbage(programs, arguments, folder)
         peers_of_another_cluster(programs, folder)
         if BAD:

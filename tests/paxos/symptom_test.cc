@@ -350,5 +350,35 @@ TEST(Snapshot, AFollowerBehindEverythingInMemoryAndOnDiskCatchesUp) {
   EXPECT_TRUE(c.tick_until([&] { return c.log(follower).size() == 80; }, 300)) << c.log(follower).size();
 }
 
+// ---- elections ----
+
+// Starved processes: Beats come in time, but an Election's messages take longer there and back than an
+// Election may last. Seen with real processes as a cluster that elected a hundred times and decided nothing.
+TEST(Liveness, AnElectionSlowerThanItsRetryComesToItsEnd) {
+  const Options options;
+  const uint64_t slow = options.election_retry_ticks * 2 / 3;
+  TestCluster c(3);
+  std::deque<std::pair<uint64_t, Frame>> late;
+  const auto decided = [&] { return c.at(1).status().decided > Slot(0); };
+  for (int ticks = 0; ticks < 3000 && !decided(); ++ticks) {
+    c.advance_time(1);
+    while (!c.net().empty()) {
+      Frame f = std::move(c.net().front());
+      c.net().pop_front();
+      if (is<Prepare>(f) || is<Promise>(f)) {
+        late.emplace_back(c.now() + slow, std::move(f));
+      } else {
+        c.input(f.to.value, Received{f.from, f.message});
+      }
+    }
+    while (!late.empty() && late.front().first <= c.now()) {
+      const Frame f = std::move(late.front().second);
+      late.pop_front();
+      c.input(f.to.value, Received{f.from, f.message});
+    }
+  }
+  EXPECT_TRUE(decided()) << "Elections without end";
+}
+
 }  // namespace
 }  // namespace decree

@@ -37,6 +37,30 @@ TEST(MemoryFileSystem, AnEntryThatWasNotSyncedMayVanishWithASyncedFile) {
   EXPECT_TRUE(disk.files.files_below("/d").empty());
 }
 
+TEST(MemoryFileSystem, ACrashKeepsExactlyTheChosenPieces) {
+  for (unsigned set = 0; set < 16; ++set) {
+    Disk disk;                                            // its entry is the first piece
+    must(disk.file->write(0, std::string(1000, 'a')));    // two sectors, the second not whole
+    must(disk.file->write(1024, std::string(512, 'b')));  // one
+    ASSERT_EQ(disk.files.unsynced_pieces(), 4u);
+    disk.files.crash_keeping({(set & 1) != 0, (set & 2) != 0, (set & 4) != 0, (set & 8) != 0});
+    EXPECT_EQ(disk.files.unsynced_pieces(), 0u);
+    std::string expected;
+    if ((set & 2) != 0) expected = std::string(512, 'a');
+    if ((set & 4) != 0) {
+      expected.resize(512, '\0');
+      expected += std::string(488, 'a');
+    }
+    if ((set & 8) != 0) {
+      expected.resize(1024, '\0');
+      expected += std::string(512, 'b');
+    }
+    const bool there = (set & 1) != 0;
+    EXPECT_EQ(disk.files.files_below("/d").size(), there ? 1u : 0u) << set;
+    EXPECT_EQ(disk.files.content("/d/f"), there ? expected : "") << set;
+  }
+}
+
 TEST(MemoryFileSystem, AWriteIsTornBySectorsAndNeverWithinOne) {
   bool saw_torn = false;
   for (uint64_t seed = 0; seed < 50; ++seed) {

@@ -1,25 +1,18 @@
-#!/usr/bin/env python3
-"""One random history on etcd and on decreed; every answer must be the same, and HashKV must be the same number.
+"""One random history for etcd and for decreed; every answer must be the same, and HashKV must be the same number.
 
-    kv_differential.py --etcd etcd --decreed build/release/decreed [--seed N] [--steps N]
-
-Needs Debian's python3-grpcio and python3-protobuf, and protoc. Both programs run as single members on loopback.
+Run by tests/integration/differential_test.py. Needs Debian's python3-grpcio and python3-protobuf, and protoc.
 Masked: cluster and member ids, raft_term, hash_revision (a field that 3.4 does not have). Accepted: a transaction that
 both refuse may name another of its errors (etcd 3.4 looks at all puts before all ranges, 3.6 and decreed in order).
 Not generated: ignore_value and ignore_lease inside transactions, where etcd stops itself when the transaction has
 deleted the key before.
 """
-import argparse
 import base64
 import importlib
 import json
 import os
 import random
-import shutil
-import socket
 import subprocess
 import sys
-import tempfile
 import time
 
 import grpc
@@ -146,8 +139,8 @@ class Generator:
 
 
 class Server:
-    def __init__(self, program, directory, messages):
-        client, peer = free_port(), free_port()
+    def __init__(self, program, directory, messages, port):
+        client, peer = port, port + 1
         url, peer_url = f"http://127.0.0.1:{client}", f"http://127.0.0.1:{peer}"
         self.log = open(os.path.join(directory, "log"), "w")
         self.process = subprocess.Popen(
@@ -160,7 +153,7 @@ class Server:
             grpc.channel_ready_future(self.channel).result(timeout=20)
         except grpc.FutureTimeoutError:
             self.stop()
-            raise SystemExit(f"{program} does not answer; its log is {self.log.name}")
+            raise RuntimeError(f"{program} does not answer; its log is {self.log.name}") from None
 
     def ask(self, kind, request):
         method, asked, answered = METHODS[kind]
@@ -178,12 +171,6 @@ class Server:
         self.process.kill()
         self.process.wait()
         self.log.close()
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 def masked(value, outermost=True):
@@ -225,35 +212,3 @@ def run(etcd, decreed, generator, steps):
             return False
     print(f"same answers to {counts}, revision {generator.revision}")
     return True
-
-
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for program in ("etcd", "decreed"):
-        parser.add_argument(f"--{program}", required=True)
-    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 32))
-    parser.add_argument("--steps", type=int, default=1500)
-    options = parser.parse_args()
-    print(f"run again with --seed {options.seed} --steps {options.steps}")
-    scratch = tempfile.mkdtemp(prefix="kv_differential.")
-    generated = os.path.join(scratch, "python")
-    os.mkdir(generated)
-    messages = load_messages(generated)
-    servers = []
-    try:
-        for program in (options.etcd, options.decreed):
-            directory = os.path.join(scratch, os.path.basename(program))
-            os.mkdir(directory)
-            servers.append(Server(program, directory, messages))
-        same = run(*servers, Generator(options.seed), options.steps)
-    finally:
-        for server in servers:
-            server.stop()
-    if not same:
-        return 1
-    shutil.rmtree(scratch)
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

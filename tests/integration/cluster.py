@@ -370,7 +370,7 @@ class Programs:
 def arguments_for(description):
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--programs", default=os.path.join(ROOT, "build/release"), help="folder with decreed, decree-lab")
-    parser.add_argument("--tools", default=os.path.join(ROOT, "build/dev"), help="folder with recorder")
+    parser.add_argument("--tools", default=os.path.join(ROOT, "build/release"), help="folder with recorder")
     parser.add_argument("--server", choices=["decreed", "etcd"], default="decreed")
     parser.add_argument("--seed", type=int, default=None, help="of the choices made; printed by every run")
     parser.add_argument("--folder", default=None, help="where the members live; kept after a failure")

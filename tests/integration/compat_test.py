@@ -21,7 +21,7 @@ from etcdctl_cases import cases  # noqa: E402
 ACCEPTED = {"alarm list -w json"}
 
 MASKED = {"cluster_id", "member_id", "raft_term", "raftTerm", "raftIndex", "raftAppliedIndex", "leader", "dbSize",
-          "dbSizeInUse", "version", "took", "ID", "peerURLs", "clientURLs", "Endpoint", "endpoint", "hash"}
+          "dbSizeInUse", "version", "took", "ID", "peerURLs", "clientURLs", "Endpoint", "endpoint"}
 
 
 def mask_json(value, inside_status=False):

@@ -3,13 +3,16 @@
 Each row: what is done, and what must be said. A refusal is one clear sentence and a non-zero exit code; garbage on a port
 costs its connection and nothing else.
 """
+import ctypes
 import os
 import random
 import re
 import shutil
+import signal
 import socket
 import struct
 import subprocess
+import tempfile
 
 from cluster import (Cluster, Failure, Programs, Recorder, Skip, arguments_for, folder_of, poll, run_main, seed_of,
                      take_ports)
@@ -23,18 +26,21 @@ def row(name, good, seen):
         BAD.append(name)
 
 
-def refused(program, name, flags, pattern, env=None, cap=15):
-    """The program must end by itself with a code that is not 0 and not a signal, and say a sentence that matches."""
+# The table of docs/operations.md.
+USAGE, ADDRESS, LOCKED, IDENTITY, PERMISSION, CORRUPT, NO_SPACE, FORMAT, LOG_FAILED, STOP_TIMEOUT = range(2, 12)
+
+
+def refused(program, name, flags, pattern, code, env=None, cap=15, before=()):
+    """The program must end by itself with the documented code and a sentence that matches."""
     try:
-        result = subprocess.run([program, *flags], capture_output=True, text=True, timeout=cap,
+        result = subprocess.run([*before, program, *flags], capture_output=True, text=True, timeout=cap,
                                 env=dict(os.environ, **(env or {})))
     except subprocess.TimeoutExpired as late:
         row(name, False, f"still runs after {cap} s: {(late.stderr or b'')[-200:]}")
         return
     said = (result.stderr + result.stdout).strip()
-    last = said.splitlines()[-1] if said else ""
-    row(name, 0 < result.returncode < 128 and re.search(pattern, said, re.I) is not None and len(last) > 20,
-        f"exit {result.returncode}: {last}")
+    sentence = next((line for line in said.splitlines() if re.search(pattern, line, re.I) and len(line) > 20), None)
+    row(name, result.returncode == code and sentence is not None, f"exit {result.returncode}: {sentence or said[-200:]}")
 
 
 def flags_for(folder, base, **changed):
@@ -48,23 +54,23 @@ def flags_for(folder, base, **changed):
 
 
 def bad_flags(program, folder, base):
-    refused(program, "unknown flag", ["--no-such-flag", "1"], "no-such-flag")
-    refused(program, "flag without value", ["--name"], "name")
-    refused(program, "not a number", flags_for(folder, base, heartbeat_interval="soon"), "heartbeat-interval")
-    refused(program, "negative number", flags_for(folder, base, snapshot_count="-5"), "snapshot-count")
+    refused(program, "unknown flag", ["--no-such-flag", "1"], "no-such-flag", USAGE)
+    refused(program, "flag without value", ["--name"], "name", USAGE)
+    refused(program, "not a number", flags_for(folder, base, heartbeat_interval="soon"), "heartbeat-interval", USAGE)
+    refused(program, "negative number", flags_for(folder, base, snapshot_count="-5"), "snapshot-count", USAGE)
     refused(program, "election below five heartbeats", flags_for(folder, base, heartbeat_interval="500", election_timeout="600"),
-            "election-timeout")
-    refused(program, "URL without scheme", flags_for(folder, base, listen_client_urls="127.0.0.1:1"), "listen-client-urls|http://")
-    refused(program, "URL with a path", flags_for(folder, base, listen_peer_urls="http://127.0.0.1:1/x"), "listen-peer-urls|path")
-    refused(program, "port out of range", flags_for(folder, base, listen_client_urls="http://127.0.0.1:99999"), "99999")
-    refused(program, "TLS is not there yet", flags_for(folder, base, cert_file="x.pem"), "cert-file")
-    refused(program, "auth is not there yet", flags_for(folder, base, auth_token="jwt"), "auth-token")
-    refused(program, "open to the world", flags_for(folder, base, listen_client_urls=f"http://0.0.0.0:{base}"), "insecure")
-    refused(program, "name not in the cluster", flags_for(folder, base, name="other"), "other")
-    refused(program, "own URL not in the cluster", flags_for(folder, base, initial_cluster="m1=http://127.0.0.1:9"), "initial")
+            "election-timeout", USAGE)
+    refused(program, "URL without scheme", flags_for(folder, base, listen_client_urls="127.0.0.1:1"), "listen-client-urls|http://", USAGE)
+    refused(program, "URL with a path", flags_for(folder, base, listen_peer_urls="http://127.0.0.1:1/x"), "listen-peer-urls|path", USAGE)
+    refused(program, "port out of range", flags_for(folder, base, listen_client_urls="http://127.0.0.1:99999"), "99999", USAGE)
+    refused(program, "TLS is not there yet", flags_for(folder, base, cert_file="x.pem"), "cert-file", USAGE)
+    refused(program, "auth is not there yet", flags_for(folder, base, auth_token="jwt"), "auth-token", USAGE)
+    refused(program, "open to the world", flags_for(folder, base, listen_client_urls=f"http://0.0.0.0:{base}"), "insecure", USAGE)
+    refused(program, "name not in the cluster", flags_for(folder, base, name="other"), "other", USAGE)
+    refused(program, "own URL not in the cluster", flags_for(folder, base, initial_cluster="m1=http://127.0.0.1:9"), "initial", USAGE)
     refused(program, "same name twice", flags_for(folder, base, initial_cluster=f"m1=http://127.0.0.1:{base + 1},m1=http://127.0.0.1:{base + 3}"),
-            "m1|twice|initial-cluster")
-    refused(program, "bad environment", flags_for(folder, base), "ETCD_SNAPSHOT_COUNT|snapshot-count", env={"ETCD_SNAPSHOT_COUNT": "many"})
+            "m1|twice|initial-cluster", USAGE)
+    refused(program, "bad environment", flags_for(folder, base), "ETCD_SNAPSHOT_COUNT|snapshot-count", USAGE, env={"ETCD_SNAPSHOT_COUNT": "many"})
 
 
 def bad_places(program, folder, base):
@@ -72,13 +78,48 @@ def bad_places(program, folder, base):
         taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         taken.bind(("127.0.0.1", base + 4))
         taken.listen()
-        refused(program, "port in use", flags_for(folder, base, listen_client_urls=f"http://127.0.0.1:{base + 4}"), f"{base + 4}.*in use|in use")
+        refused(program, "port in use", flags_for(folder, base, listen_client_urls=f"http://127.0.0.1:{base + 4}"), f"{base + 4}.*in use", ADDRESS)
+        refused(program, "peer port in use", flags_for(folder, base, listen_peer_urls=f"http://127.0.0.1:{base + 4}"),
+                f"{base + 4}.*in use", ADDRESS)
+    shutil.rmtree(os.path.join(folder, "data"), ignore_errors=True)
+    refused(program, "address of another machine",
+            [*flags_for(folder, base, listen_client_urls="http://192.0.2.1:7"), "--insecure"], "192.0.2.1", ADDRESS)
     shutil.rmtree(os.path.join(folder, "data"), ignore_errors=True)
     os.makedirs(os.path.join(folder, "foreign"))
     with open(os.path.join(folder, "foreign", "photos.zip"), "w") as f:
         f.write("not ours")
-    refused(program, "data directory is a file", flags_for(folder, base, data_dir=os.path.join(folder, "foreign", "photos.zip")), "director")
-    refused(program, "parent does not exist and cannot", flags_for(folder, base, data_dir="/proc/none/data"), "/proc/none")
+    refused(program, "data directory is a file", flags_for(folder, base, data_dir=os.path.join(folder, "foreign", "photos.zip")), "director", 1)
+    refused(program, "data directory with somebody's files", flags_for(folder, base, data_dir=os.path.join(folder, "foreign")),
+            "photos.zip", 1)
+    refused(program, "parent does not exist and cannot", flags_for(folder, base, data_dir="/proc/none/data"), "/proc/none", 1)
+
+
+def without_rights(program, base):
+    """As root nothing is forbidden: the program is then started as nobody, from a place that nobody can reach."""
+    place = tempfile.mkdtemp(prefix="decree-rights.")
+    try:
+        copy = shutil.copy(program, place)
+        data = os.path.join(place, "data")
+        os.chmod(place, 0o755)
+        os.mkdir(data, 0o700 if os.geteuid() == 0 else 0)
+        drop = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups") if os.geteuid() == 0 else ()
+        refused(copy, "no rights", flags_for(place, base), "no right|permission", PERMISSION, before=drop)
+    finally:
+        shutil.rmtree(place)
+
+
+def write_newer_format(path):
+    """What a later release might leave: every copy of the superblock whole, with a higher format number."""
+    xxhash = ctypes.CDLL("libxxhash.so.0").XXH3_64bits_withSeed
+    xxhash.restype = ctypes.c_uint64
+    xxhash.argtypes = (ctypes.c_char_p, ctypes.c_size_t, ctypes.c_uint64)
+    with open(path, "r+b") as f:
+        blocks = bytearray(f.read())
+        for at in range(0, len(blocks), 4096):
+            blocks[at + 8] += 1
+            blocks[at + 4088:at + 4096] = xxhash(bytes(blocks[at:at + 4088]), 4088, 0x7375706572626c6b).to_bytes(8, "little")
+        f.seek(0)
+        f.write(blocks)
 
 
 def damaged_directories(programs, folder):
@@ -89,13 +130,20 @@ def damaged_directories(programs, folder):
         for i in range(20):
             cluster.etcdctl("put", f"k{i}", "v" * 1000)
         second = subprocess.run([programs.server] + member.flags(), capture_output=True, text=True, timeout=20)
-        row("second process on one directory", second.returncode not in (0,) and second.returncode > 0, f"exit {second.returncode}: {second.stderr.strip().splitlines()[-1:]}")
+        row("second process on one directory", second.returncode == LOCKED, f"exit {second.returncode}: {second.stderr.strip().splitlines()[-1:]}")
         row("SIGTERM ends with 0", member.stop() == 0, "stopped")
-        if os.geteuid() != 0:
-            os.chmod(member.data_dir, 0)
-            refused(programs.server, "no rights", member.flags(), "permission|rights")
-            os.chmod(member.data_dir, 0o700)
         flags = member.flags()
+        def changed(**values):
+            values = {"--" + name.replace("_", "-"): value for name, value in values.items()}
+            return [values.get(previous, flag) for previous, flag in zip([None, *flags], flags)]
+        refused(programs.server, "directory of another member", changed(name="m2", initial_cluster=f"m2=http://{member.peer}"),
+                "belongs to member m1", IDENTITY)
+        refused(programs.server, "directory of another cluster", changed(initial_cluster_token="another"), "belongs to cluster", IDENTITY)
+        superblock = os.path.join(member.data_dir, "superblock")
+        kept = shutil.copy(superblock, os.path.join(folder, "superblock.kept"))
+        write_newer_format(superblock)
+        refused(programs.server, "written by a newer release", flags, "newer", FORMAT)
+        shutil.copyfile(kept, superblock)
         before = sorted(os.listdir(member.data_dir))
         # The oldest segment has what was written; the newest one only waits to be used.
         segments = os.path.join(member.data_dir, "wal")
@@ -104,7 +152,7 @@ def damaged_directories(programs, folder):
             # In the middle of a value that was acknowledged; bytes between batches are padding and mean nothing.
             f.seek(f.read().index(b"v" * 500) + 100)
             f.write(b"\xff" * 300)
-        refused(programs.server, f"rot in {os.path.basename(damaged)}", flags, "damage|corrupt|checksum|rot")
+        refused(programs.server, f"rot in {os.path.basename(damaged)}", flags, "damage|corrupt|checksum|rot", CORRUPT)
         row("nothing was thrown away", sorted(os.listdir(member.data_dir)) == before, before)
 
 
@@ -254,6 +302,42 @@ def full_disk(programs, folder):
             disk.unmount()
 
 
+def failing_disks(programs, folder):
+    """A device that goes away while running; a sync that never returns while stopping."""
+    from disks import Disk
+    gone = None
+    try:
+        with Cluster(programs.server, os.path.join(folder, "gone"), members=1) as cluster:
+            member = cluster.members[0]
+            os.makedirs(member.folder)
+            gone = Disk(os.path.join(folder, "gone", "m1.img"), member.folder, 400)
+            plug = gone.open_plug()
+            member.start()
+            cluster.wait_serving()
+            cluster.etcdctl("put", "a", "1")
+            gone.pull(plug)
+            os.close(plug)
+            asked = cluster.etcdctl("put", "b", "2", check=False, timeout=5)
+            member.expected_end = True
+            code = member.process.wait(timeout=20)
+            row("the disk goes away", code == LOG_FAILED and asked.returncode != 0, f"exit {code}; the write was answered: {asked.stderr.strip()[-80:]}")
+    finally:
+        if gone:
+            gone.unmount()
+    hung = os.path.join(folder, "sync-hangs")
+    with Cluster(programs.server, os.path.join(folder, "hung"), members=1) as cluster:
+        member = cluster.members[0]
+        member.start({"LD_PRELOAD": os.path.join(programs.tools, "libhung_sync.so"), "SYNC_HANGS_WHILE": hung})
+        cluster.wait_serving()
+        open(hung, "w").close()
+        asked = cluster.etcdctl("put", "never", "durable", check=False, timeout=3)
+        member.expected_end = True
+        member.signal(signal.SIGTERM)
+        code = member.process.wait(timeout=40)
+        row("a sync that never returns", code == STOP_TIMEOUT and asked.returncode != 0, f"exit {code}")
+        os.unlink(hung)
+
+
 def main():
     arguments = arguments_for(__doc__).parse_args()
 
@@ -265,11 +349,13 @@ def main():
         os.makedirs(folder)
         try:
             full_disk(programs, folder)  # first: it may run the whole script again in a mount namespace
+            failing_disks(programs, folder)
         except Skip as skip:
             print(f"SKIPPED the full disk: {skip}")
         base = take_ports()
         bad_flags(programs.server, folder, base)
         bad_places(programs.server, folder, base)
+        without_rights(programs.server, base)
         damaged_directories(programs, folder)
         a_sync_fails_while_snapshots_are_written(programs, arguments, folder)
         garbage(programs, arguments, folder)

@@ -1,5 +1,5 @@
 // The key index against std::map, through splits, merges and shifting common prefixes.
-// Run one again with DECREE_SEED=<seed> build/dev/kv_tests --gtest_filter='KeyIndex.*'
+// Run one again with DECREE_SEED=<seed> build/asan/kv_tests --gtest_filter='KeyIndex.*'
 #include "kv/key_index.h"
 
 #include <cstdlib>

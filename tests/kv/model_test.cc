@@ -1,5 +1,5 @@
 // Random histories against a naive model: a std::map per revision, copied at every write.
-// Run one again with DECREE_SEED=<seed> build/dev/kv_tests --gtest_filter='Model.*'
+// Run one again with DECREE_SEED=<seed> build/asan/kv_tests --gtest_filter='Model.*'
 #include <algorithm>
 #include <cstdlib>
 #include <iostream>

@@ -3,6 +3,7 @@
 
 #include "lab/check/linearizability.h"
 #include "lab/commands.h"
+#include "lab/experiments.h"
 
 int main(int argc, char** argv) {
   CLI::App app{
@@ -60,7 +61,11 @@ int main(int argc, char** argv) {
       ->add_option("--samples", enumerate.samples, "random subsets where more than 8 pieces are unsynced")
       ->capture_default_str();
 
+  int experiment = -1;
+  decree::lab::add_experiments(app, &experiment);
+
   CLI11_PARSE(app, argc, argv);
+  if (experiment >= 0) return experiment;
   if (run->parsed()) return decree::lab::sim_command(sim);
   if (check->parsed()) return decree::lab::check_history_command(history_file, also_keys, key_steps_max);
   if (all_cases->parsed()) return decree::lab::enumerate_command(enumerate);

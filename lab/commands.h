@@ -35,6 +35,17 @@ struct EnumerateCommand {
 };
 int enumerate_command(const EnumerateCommand& command);
 
+struct ModelCommand {
+  std::string config;  // empty: all
+  bool list = false;
+  bool quiet = false;  // stories of unexpected findings only
+  uint64_t states_max = 100'000'000;
+  bool no_order_reduction = false;
+  bool no_symmetry = false;
+  std::string plant;  // planted bug
+};
+int model_command(const ModelCommand& command);
+
 // Names that --plant takes; the empty string when there is none in this program.
 std::string planted_names();
 // False: unknown name.

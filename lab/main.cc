@@ -36,6 +36,18 @@ int main(int argc, char** argv) {
   run->add_option("--twice", sim.hash_every, "run every n-th seed twice and compare the traces; 0 = never")
       ->capture_default_str();
 
+  decree::lab::ModelCommand model;
+  CLI::App* explore = app.add_subcommand(
+      "model", "everything that can happen to the safety kernel in a small configuration (docs/model.md)");
+  explore->add_option("--config", model.config, "one configuration; without it, all");
+  explore->add_flag("--list", model.list, "name the configurations");
+  explore->add_flag("--quiet", model.quiet, "tell the steps of unexpected findings only");
+  explore->add_option("--states", model.states_max, "stop a search at so many states")->capture_default_str();
+  explore->add_flag("--no-order-reduction", model.no_order_reduction,
+                    "search every order of independent steps");
+  explore->add_flag("--no-symmetry", model.no_symmetry, "tell members apart that nobody else can");
+  explore->add_option("--plant", model.plant, "switch on a planted bug (decree-lab-planted only)");
+
   std::string history_file;
   bool also_keys = true;
   CLI::App* check =
@@ -69,5 +81,6 @@ int main(int argc, char** argv) {
   if (run->parsed()) return decree::lab::sim_command(sim);
   if (check->parsed()) return decree::lab::check_history_command(history_file, also_keys, key_steps_max);
   if (all_cases->parsed()) return decree::lab::enumerate_command(enumerate);
+  if (explore->parsed()) return decree::lab::model_command(model);
   return 2;
 }

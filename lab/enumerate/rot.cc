@@ -63,7 +63,7 @@ Result<void> build(const DiskPlan& plan, Disk* disk) {
     if (dir.wal().statistics().bytes_written + needed + kBlock > plan.log_bytes) break;
     if (n % 9 == 8) ++round;
     std::vector<Record> records{accept_record(enumerated_ballot(round), slot, count, bytes)};
-    if (n % 4 == 3) records.push_back(DecidedRecord{Slot(slot - 1)});
+    if (n % 4 == 3) records.emplace_back(DecidedRecord{Slot(slot - 1)});
     if (auto r = commit(records); !r) return r;
     slot += count;
     disk->unproven_slots = count;

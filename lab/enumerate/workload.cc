@@ -30,7 +30,7 @@ Step commit(std::vector<Record> records) {
     const size_t first = at;
     while (at < shared->size() && !std::holds_alternative<EpochRecord>((*shared)[at])) ++at;
     at = std::min(at + 1, shared->size());
-    step.stages.push_back([=](Expected* expected) {
+    step.stages.emplace_back([=](Expected* expected) {
       for (size_t i = first; i < at; ++i) expected->mean((*shared)[i]);
     });
   }
@@ -97,7 +97,7 @@ Step start() {
 }
 Step stop() {
   return Step{[](Life& life) {
-                const Result<void> closed = life.dir->close();
+                Result<void> closed = life.dir->close();
                 life.dir.reset();
                 return closed;
               },
@@ -301,6 +301,7 @@ AcceptRecord accept_record(const Ballot& ballot, uint64_t first, uint64_t count,
 
 Result<void> commit_records(DataDir& dir, const std::vector<Record>& records) {
   std::vector<PersistedRecord> batch;
+  batch.reserve(records.size());
   uint64_t token = 1;
   for (const Record& record : records) batch.push_back(PersistedRecord{LogToken(token++), record});
   return dir.wal().commit(batch);

@@ -92,7 +92,8 @@ def one_history(programs, arguments, seed, network, disks, folder, counts):
     log = []
     began = time.monotonic()
     with Cluster(programs.server, os.path.join(folder, "cluster"), snapshot_count=rng.choice([50, 500, 5000]),
-                 heartbeat_ms=50, election_ms=500, network=network) as cluster:
+                 heartbeat_ms=arguments.heartbeat_ms,
+                 election_ms=arguments.heartbeat_ms * 10, network=network) as cluster:
         for m in cluster.members:
             m.folder = disks[m.number].place
             m.data_dir = os.path.join(m.folder, "data")
@@ -110,7 +111,7 @@ def one_history(programs, arguments, seed, network, disks, folder, counts):
             poll("the first acknowledged writes", 30, recorder.started_well)
             make_trouble(world, arguments, kinds, log)
             healed = time.monotonic()
-            cluster.wait_serving(cap_seconds=30)
+            cluster.wait_serving()
             recovered = time.monotonic() - healed
             cluster.check_alive()
             summary = recorder.finish()
@@ -162,7 +163,8 @@ def main():
     parser = arguments_for(__doc__)
     parser.add_argument("--rounds", type=int, default=100, help="histories")
     parser.add_argument("--seconds", type=float, default=4, help="of faults in each")
-    parser.add_argument("--rate", type=int, default=800, help="operations a second")
+    parser.add_argument("--rate", type=int, default=400, help="operations a second")
+    parser.add_argument("--heartbeat-ms", type=int, default=100, help="the election timeout is ten times that")
     parser.add_argument("--faults", default=",".join(KINDS), help="draw from these only")
     arguments = parser.parse_args()
 

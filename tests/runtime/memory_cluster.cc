@@ -90,7 +90,7 @@ void MemoryMember::start() {
   node.snapshot_count = cluster_.snapshot_count;
   node.snapshot_log_bytes_min = 0;
   node.snapshot_slice_bytes = 512;
-  node.transfer_chunk_bytes = 1024;
+  node.transfer_chunk_bytes = cluster_.transfer_chunk_bytes;
   if (restored->has_value()) {
     node.snapshot = **restored;
     node.applied = node.snapshot->manifest.index;

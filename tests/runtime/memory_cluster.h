@@ -114,6 +114,7 @@ class MemoryCluster {
 
   Membership membership;
   uint64_t snapshot_count = 1u << 30;
+  uint32_t transfer_chunk_bytes = 1024;
   double loss = 0;
   std::mt19937_64 random;
 

@@ -1,5 +1,7 @@
 #include "runtime/node.h"
 
+#include <algorithm>
+
 #include "gtest/gtest.h"
 #include "runtime/digest.h"
 #include "tests/runtime/memory_cluster.h"
@@ -130,6 +132,36 @@ TEST_F(Three, AMemberLongAwayGetsAWholeSnapshotAndGoesOnFromThere) {
   cluster.member(away).start();
   EXPECT_EQ(cluster.put(away, "last"), "1202");
   EXPECT_TRUE(cluster.until([&] { return all_equal(); }));
+}
+
+// As fast as the disks take it, it would keep everybody's log waiting (the others' p99 went up four times).
+TEST_F(Three, ALargeSnapshotComesInAtItsPaceAndNotAtTheDisks) {
+  cluster.snapshot_count = 100;
+  cluster.transfer_chunk_bytes = 1u << 20;
+  start_all();
+  const size_t away = leader_number() % 3 + 1;
+  cluster.member(away).crash();
+  ASSERT_TRUE(cluster.until([&] { return cluster.leader() != nullptr; }));
+  const std::string padding(20000, 'p');
+  for (int i = 0; i < 1200; ++i) {
+    const uint64_t seq = cluster.leader()->node().propose(padding + std::to_string(i));
+    if (i % 10 == 9) {
+      ASSERT_TRUE(cluster.until([&] { return cluster.leader()->applied.count(seq) != 0; }));
+    }
+  }
+  MemoryMember& back = cluster.member(away);
+  back.start();
+  const auto happened = [&](const std::string& event) {
+    return std::any_of(back.events.begin(), back.events.end(),
+                       [&](const std::string& e) { return e.compare(0, event.size(), event) == 0; });
+  };
+  ASSERT_TRUE(cluster.until([&] { return happened("receiving snapshot"); }));
+  int ticks = 0;
+  ASSERT_TRUE(cluster.until([&] { return ++ticks > 0 && happened("snapshot installed"); }, 3000));
+  // 20 MB: 101 ticks without a pace, most of them for reading it in.
+  EXPECT_GE(ticks, 115);
+  EXPECT_LE(ticks, 300);
+  EXPECT_TRUE(cluster.until([&] { return all_equal(); }, 20000));
 }
 
 TEST_F(Three, ASnapshotArrivesThoughMessagesAreLost) {

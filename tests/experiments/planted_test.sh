@@ -1,0 +1,22 @@
+#!/bin/sh
+# The claims of rows M11-M16 broken on purpose: with a fault inside the core, decree-lab synod has to notice, by its
+# properties or invariants (BROKEN), or the core stops by itself naming an invariant. $1 = decree-lab-planted
+set -u
+lab=$1
+failed=0
+for twin in M11:stale_accept M12:forgotten_promise M13:ack_before_durable M14:trust_old_ballot M15:small_quorum \
+            M16:lowest_ballot; do
+  row=${twin%%:*}
+  bug=${twin#*:}
+  out=$("$lab" synod --plant "$bug" --processes 3 --seeds 1..3000 2>&1)
+  code=$?
+  found=$(printf '%s\n' "$out" | grep -m1 -E '^BROKEN|broken invariant')
+  if [ $code -ne 0 ] && [ $code -ne 2 ] && [ -n "$found" ]; then
+    echo "$row $bug: $found"
+  else
+    echo "$row $bug: NOT NOTICED (exit code $code)"
+    failed=1
+  fi
+done
+"$lab" synod --seeds 1..200 >/dev/null || { echo "without a fault: not clean"; failed=1; }
+exit $failed

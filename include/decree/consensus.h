@@ -15,6 +15,7 @@ struct PeerStatus {
   Member member;
   bool connected = false;
   uint64_t round_trip_us = 0;
+  Slot progress;                         // decided and durable there, as far as this member heard
   std::vector<std::string> client_urls;  // as the member announced them; empty until then
 };
 
@@ -35,6 +36,10 @@ class ConsensusSink {
   virtual void on_applied(uint64_t seq, Reply reply) = 0;
   // Chosen is told by on_applied; this tells the other two.
   virtual void on_outcome(uint64_t seq, Outcome outcome) = 0;
+  // A change of members was refused and will never happen; `reason` is a sentence for the operator.
+  virtual void on_change_refused(uint64_t seq, const std::string& /*reason*/) {
+    on_outcome(seq, Outcome::definitely_not);
+  }
   // ok: everything acknowledged before the read was asked is applied here.
   virtual void on_read(uint64_t seq, bool ok) = 0;
 };
@@ -48,6 +53,11 @@ class Consensus {
   virtual uint64_t read() = 0;
   virtual ConsensusStatus status() const = 0;
   virtual void transfer_leadership(NodeId to) = 0;
+  virtual const Membership& membership() const = 0;
+  // Begins the next epoch with the members, roles and quorums of `next` (its epoch: the present one + 1).
+  // Told by on_applied() with an empty reply when the new epoch has decided its first entry, and by
+  // on_change_refused() or on_outcome() else.
+  virtual uint64_t change_members(Membership next, bool forced) = 0;
 };
 
 }  // namespace decree

@@ -36,6 +36,7 @@ struct ReadReady {
 struct OutcomeNotice {
   RequestId id;
   Outcome outcome = Outcome::unknown;  // chosen is told by applying; this is only for the other two
+  std::string reason;                  // of a refused change of members, where known
 };
 
 // ---- jobs: long work the host does outside the step ----
@@ -53,7 +54,13 @@ struct LeadershipChanged {  // for logs, metrics and admission
   Ballot ballot;            // none = no leader known
   bool is_self = false;
 };
-using Job = std::variant<SendLogJob, SendSnapshotJob, TruncateLogJob, LeadershipChanged>;
+// Another epoch began here: connect to the added, drop the removed. `former` are members of the epoch before
+// that may not know yet that they are removed; they stay connected to learn it.
+struct MembershipChanged {
+  Membership membership;
+  std::vector<Member> former;
+};
+using Job = std::variant<SendLogJob, SendSnapshotJob, TruncateLogJob, LeadershipChanged, MembershipChanged>;
 
 struct Effects {
   std::vector<Outgoing> send_now;
@@ -100,6 +107,22 @@ struct Read {
 struct PeerLink {
   NodeId peer;
   bool up = false;
+  Incarnation incarnation = Incarnation(0);  // of its disk, where the host knows it
+};
+// A process with another disk than the known one says it is `peer`. It is not let in; the leader replaces the
+// old incarnation by an epoch change when the old one is silent (protocol 2.15).
+struct DiskReplaced {
+  NodeId peer;
+  Incarnation incarnation;
+};
+// Change the members: the next epoch's roles, addresses and quorums, complete. `next.epoch` must be the
+// present epoch + 1, else the members changed meanwhile and it is refused; base and first leader are set by
+// the leader. From any member. Done when an entry of the next epoch is decided; `id` is told like a
+// command's.
+struct ChangeMembers {
+  RequestId id;
+  Membership next;
+  bool forced = false;  // may lose fault tolerance
 };
 // A snapshot of the state machine at `index` taken here is durable.
 struct SnapshotTaken {
@@ -130,7 +153,8 @@ struct TransferLeadership {
 // Stop leading and never take over again (shutdown).
 struct Retire {};
 
-using Input = std::variant<Received, Persisted, Ticked, Propose, Read, PeerLink, SnapshotTaken,
-                           SnapshotInstalled, LogRead, DiskHealth, TransferLeadership, Retire>;
+using Input =
+    std::variant<Received, Persisted, Ticked, Propose, Read, PeerLink, SnapshotTaken, SnapshotInstalled,
+                 LogRead, DiskHealth, TransferLeadership, Retire, DiskReplaced, ChangeMembers>;
 
 }  // namespace decree

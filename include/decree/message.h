@@ -115,6 +115,7 @@ enum class Outcome : uint8_t { chosen, definitely_not, unknown };
 struct ForwardReply {
   std::vector<RequestId> ids;
   Outcome outcome = Outcome::definitely_not;
+  std::string reason;  // of a refused change of members
 };
 struct ReadIndex {
   uint64_t boot = 0;

@@ -32,6 +32,18 @@ struct Options {
       16u << 20;  // decided entries kept in memory for catch-up; older ones are read from disk
   uint64_t cached_log_entries_min = 64;
 
+  // A member that joins may be so many decided slots behind when it becomes a voter.
+  uint64_t catch_up_slots_max = 1000;
+  // A change of members waits so long for enough of the next voters to hold everything decided; meanwhile
+  // nothing is proposed.
+  uint32_t change_wait_ticks = 50;
+  // A replacement disk is let in when the old one was silent for so long.
+  uint32_t replace_silence_ticks = 100;
+  // A fresh disk votes in a cluster of several only when all other first members were in contact with it, or
+  // an epoch names it: it may be a wiped one (protocol 2.11, genesis hazard). Off for hosts without
+  // handshakes.
+  bool confirm_genesis = false;
+
   uint16_t priority = 0;
   uint64_t seed = 1;  // of the back-off's random numbers
 };

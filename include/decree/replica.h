@@ -30,7 +30,9 @@ struct ReplicaStatus {
   uint64_t elections = 0;       // started here
   uint64_t leader_changes = 0;  // seen here
   size_t proposals_pending = 0;
-  bool ready = false;  // caught up once since the start: may answer serializable reads (attack A10)
+  bool voting = false;   // this member, with this disk, votes in the present epoch
+  bool removed = false;  // the present epoch does not know this member
+  bool ready = false;    // caught up once since the start: may answer serializable reads (attack A10)
 };
 
 class Replica {
@@ -51,6 +53,10 @@ class Replica {
 
   ReplicaStatus status() const;
   const Membership& membership() const;
+  // Members of the last epoch that the present one does not list, and that may not know it yet.
+  std::vector<Member> former_members() const;
+  // How far `node` is known to have got: min of durable and decided; slot 0 when nothing is known.
+  Slot progress_of(NodeId node) const;
   NodeId self() const;
 
   // Empty when all of I1-I10 that one member can see hold, else the id and a sentence.

@@ -9,8 +9,14 @@ void replay(const Record& record, RecoveredState* state) {
   if (const auto* promise = std::get_if<PromiseRecord>(&record)) {
     state->promised = std::max(state->promised, promise->promised);
   } else if (const auto* epoch = std::get_if<EpochRecord>(&record)) {
+    if (state->has_membership && epoch->membership.epoch <= state->membership.epoch) return;
     state->membership = epoch->membership;
+    std::erase_if(state->accepted, [&](const auto& held) {  // attack A9
+      return held.first >= epoch->membership.base && !held.second.law &&
+             held.second.ballot.epoch < epoch->membership.epoch;
+    });
     state->initial_ballot = epoch->initial_ballot;
+    state->promised = std::max(state->promised, epoch->initial_ballot);
     state->has_membership = true;
   } else if (const auto* accept = std::get_if<AcceptRecord>(&record)) {
     state->promised = std::max(state->promised, accept->ballot);

@@ -16,6 +16,7 @@ void Announcer::tick(net::SteadyTime now) {
   kv::MemberAttributes own;
   for (const PeerStatus& peer : status.members)
     if (peer.member.member_id == status.identity.member_id) own.name = peer.member.name;
+  if (own.name.empty()) own.name = context_.options.name;  // added by address only
   own.client_urls = context_.options.advertise_client_urls;
   const auto known = context_.store.members().find(status.identity.member_id);
   if (known == context_.store.members().end() || !(known->second == own)) {

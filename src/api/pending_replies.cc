@@ -48,6 +48,14 @@ void PendingReplies::propose(http::CallId call, std::string command, Finisher* f
   ++counters_.proposals_waiting;
 }
 
+void PendingReplies::change(http::CallId call, Membership next, bool forced, Finisher* finisher,
+                            uint32_t tag) {
+  if (full(call, finisher, tag)) return;
+  const Parked parked = park(call, finisher, tag, false);
+  parked_.emplace(consensus_.change_members(std::move(next), forced), parked);
+  ++counters_.proposals_waiting;
+}
+
 void PendingReplies::read(http::CallId call, Finisher* finisher, uint32_t tag) {
   if (full(call, finisher, tag)) return;
   const Parked parked = park(call, finisher, tag, true);
@@ -93,6 +101,15 @@ void PendingReplies::on_outcome(uint64_t seq, Outcome outcome) {
   const Parked parked = it->second;
   parked_.erase(it);
   fail(parked, outcome == Outcome::unknown ? kTimeoutLeaderFail : refusal());
+}
+
+void PendingReplies::on_change_refused(uint64_t seq, const std::string& reason) {
+  const auto it = parked_.find(seq);
+  if (it == parked_.end()) return;
+  const Parked parked = it->second;
+  parked_.erase(it);
+  --counters_.proposals_waiting;
+  parked.finisher->on_change_refused(parked.call, parked.tag, reason);
 }
 
 void PendingReplies::on_read(uint64_t seq, bool ok) {

@@ -12,13 +12,14 @@
 
 namespace decree::api {
 
-// Gets what pending_replies cannot finish alone. `tag` is the finisher's own. Exactly one of the three is
+// Gets what pending_replies cannot finish alone. `tag` is the finisher's own. Exactly one of the four is
 // called.
 class Finisher {
  public:
   virtual ~Finisher() = default;
   virtual void on_applied(http::CallId /*call*/, uint32_t /*tag*/, Reply /*reply*/) {}
   virtual void on_read(http::CallId /*call*/, uint32_t /*tag*/) {}
+  virtual void on_change_refused(http::CallId /*call*/, uint32_t /*tag*/, const std::string& /*reason*/) {}
   // Nothing more will come: let go of what `tag` names. The call, if any, should be told `error`.
   virtual void on_failed(http::CallId call, uint32_t tag, const EtcdError& error) = 0;
 };
@@ -42,6 +43,8 @@ class PendingReplies final : public ConsensusSink {
   // Proposes; the reply goes to the call as it is. With a finisher: to the finisher (`call` may then be
   // void).
   void propose(http::CallId call, std::string command, Finisher* finisher = nullptr, uint32_t tag = 0);
+  // Asks for the next epoch; told by the finisher's on_applied() or on_change_refused().
+  void change(http::CallId call, Membership next, bool forced, Finisher* finisher, uint32_t tag);
   // Confirms that this member's state is not behind any write acknowledged so far. A read that no leader
   // could confirm promised nothing and is asked again until the deadline.
   void read(http::CallId call, Finisher* finisher, uint32_t tag);
@@ -53,6 +56,7 @@ class PendingReplies final : public ConsensusSink {
   // ---- ConsensusSink
   void on_applied(uint64_t seq, Reply reply) override;
   void on_outcome(uint64_t seq, Outcome outcome) override;
+  void on_change_refused(uint64_t seq, const std::string& reason) override;
   void on_read(uint64_t seq, bool ok) override;
 
  private:

@@ -28,6 +28,7 @@ enum class AutoCompaction : uint8_t { off, periodic, revision };
 struct FrontOptions {
   std::vector<net::HostPort> listen;                // --listen-client-urls
   std::vector<net::HostPort> listen_metrics;        // --listen-metrics-urls: HTTP only
+  std::string name;                                 // own, announced
   std::vector<std::string> advertise_client_urls;   // own, until the cluster tells (PeerStatus::client_urls)
   size_t request_bytes_max = 1572864;               // --max-request-bytes, on the log entry
   int64_t txn_ops_max = 128;                        // --max-txn-ops

@@ -37,7 +37,7 @@ void UnimplementedService::refuse(http::CallId call, uint32_t method) {
   server_.fail(
       call, http::GrpcCode::unimplemented,
       fmt::format(
-          "decree: {} is not in this release of decreed; it serves KV, MemberList, Status, Alarm, HashKV, "
+          "decree: {} is not in this release of decreed; it serves KV, Cluster, Status, Alarm, HashKV, "
           "Snapshot and MoveLeader",
           names_[method]));
 }

@@ -32,9 +32,42 @@ std::string membership_problem(const Membership& m) {
   return "";
 }
 
+uint32_t fault_tolerance(const Membership& m) {
+  const uint32_t quorum = std::max(m.election_quorum, m.bill_quorum);
+  return quorum >= m.voter_count() ? 0 : m.voter_count() - quorum;
+}
+
+void resize_quorums(const Membership& current, Membership* next) {
+  const uint32_t n = next->voter_count();
+  const uint32_t majority = current.voter_count() / 2 + 1;
+  if (current.election_quorum == majority && current.bill_quorum == majority) {
+    next->election_quorum = next->bill_quorum = n / 2 + 1;
+    return;
+  }
+  next->bill_quorum = std::min(current.bill_quorum, n);
+  next->election_quorum = n - next->bill_quorum + 1;
+}
+
+NodeId next_node(const Membership& m) {
+  uint32_t last = m.last_node.value;
+  for (const Member& member : m.members) last = std::max(last, member.node.value);
+  return NodeId(last + 1);
+}
+
+Ballot initial_ballot(const Membership& m) {
+  return m.epoch == 0 ? Ballot{} : Ballot{m.epoch, 1, 0, m.first_leader};
+}
+
+Membership stop_sign_membership(const Entry& entry) {
+  Membership m;
+  if (entry.kind != EntryKind::stop_sign || !decode_membership(entry.bytes(), &m)) return Membership{};
+  return m;
+}
+
 namespace {
 
-constexpr uint8_t kMembershipVersion = 1;
+// Version 1 has neither first leader nor last node; what needs neither is still written so.
+constexpr uint8_t kMembershipVersion = 2;
 
 void put_u64(std::string* out, uint64_t v) {
   for (int i = 0; i < 8; ++i) out->push_back(static_cast<char>(v >> (8 * i)));
@@ -83,7 +116,8 @@ struct Reader {
 
 std::string encode_membership(const Membership& m) {
   std::string out;
-  out.push_back(kMembershipVersion);
+  const bool plain = m.first_leader == NodeId(0) && m.last_node == NodeId(0);
+  out.push_back(plain ? 1 : kMembershipVersion);
   put_u64(&out, m.epoch);
   put_u64(&out, m.base.value);
   put_u64(&out, m.election_quorum);
@@ -98,12 +132,17 @@ std::string encode_membership(const Membership& m) {
     put_u64(&out, member.peer_urls.size());
     for (const std::string& url : member.peer_urls) put_string(&out, url);
   }
+  if (!plain) {
+    put_u64(&out, m.first_leader.value);
+    put_u64(&out, m.last_node.value);
+  }
   return out;
 }
 
 bool decode_membership(std::string_view bytes, Membership* out) {
   Reader r{bytes};
-  if (r.u8() != kMembershipVersion) return false;
+  const uint8_t version = r.u8();
+  if (version < 1 || version > kMembershipVersion) return false;
   *out = Membership{};
   out->epoch = static_cast<uint32_t>(r.u64());
   out->base = Slot(r.u64());
@@ -115,13 +154,17 @@ bool decode_membership(std::string_view bytes, Membership* out) {
     m.node = NodeId(static_cast<uint32_t>(r.u64()));
     m.incarnation = Incarnation(r.u64());
     const uint8_t role = r.u8();
-    if (role > 1) return false;
+    if (role > 2) return false;
     m.role = static_cast<MemberRole>(role);
     m.member_id = r.u64();
     m.name = r.string();
     const uint64_t urls = r.u64();
     for (uint64_t u = 0; r.ok && u < urls; ++u) m.peer_urls.push_back(r.string());
     out->members.push_back(std::move(m));
+  }
+  if (version >= 2) {
+    out->first_leader = NodeId(static_cast<uint32_t>(r.u64()));
+    out->last_node = NodeId(static_cast<uint32_t>(r.u64()));
   }
   return r.ok && r.in.empty();
 }

@@ -242,6 +242,7 @@ void add_cluster_commands(CLI::App& program, Context& context) {
   add_compact(program, context);
   add_status(program, context);
   add_members(program, context);
+  add_member_command(program, context, [&context] { return do_members(context); });
   add_alarm(program, context);
   add_version(program, context);
 }

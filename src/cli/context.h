@@ -62,6 +62,7 @@ struct Context {
 // Each adds its commands to the program.
 void add_kv_commands(CLI::App& program, Context& context);
 void add_txn_command(CLI::App& program, Context& context);
+void add_member_command(CLI::App& program, Context& context, const std::function<int()>& list);
 void add_cluster_commands(CLI::App& program, Context& context);
 void add_snapshot_commands(CLI::App& program, Context& context);
 void add_bench_command(CLI::App& program, Context& context);

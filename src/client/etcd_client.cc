@@ -98,6 +98,30 @@ Answer<etcdserverpb::MemberListResponse> EtcdClient::member_list() {
                                                        CallKind::read);
 }
 
+Answer<etcdserverpb::MemberAddResponse> EtcdClient::member_add(
+    const etcdserverpb::MemberAddRequest& request) {
+  return impl_->call<etcdserverpb::MemberAddResponse>("/etcdserverpb.Cluster/MemberAdd", request,
+                                                      CallKind::change);
+}
+
+Answer<etcdserverpb::MemberRemoveResponse> EtcdClient::member_remove(
+    const etcdserverpb::MemberRemoveRequest& request) {
+  return impl_->call<etcdserverpb::MemberRemoveResponse>("/etcdserverpb.Cluster/MemberRemove", request,
+                                                         CallKind::change);
+}
+
+Answer<etcdserverpb::MemberUpdateResponse> EtcdClient::member_update(
+    const etcdserverpb::MemberUpdateRequest& request) {
+  return impl_->call<etcdserverpb::MemberUpdateResponse>("/etcdserverpb.Cluster/MemberUpdate", request,
+                                                         CallKind::change);
+}
+
+Answer<etcdserverpb::MemberPromoteResponse> EtcdClient::member_promote(
+    const etcdserverpb::MemberPromoteRequest& request) {
+  return impl_->call<etcdserverpb::MemberPromoteResponse>("/etcdserverpb.Cluster/MemberPromote", request,
+                                                          CallKind::change);
+}
+
 Answer<etcdserverpb::AlarmResponse> EtcdClient::alarm(const etcdserverpb::AlarmRequest& request) {
   const bool reads = request.action() == etcdserverpb::AlarmRequest::GET;
   return impl_->call<etcdserverpb::AlarmResponse>("/etcdserverpb.Maintenance/Alarm", request,

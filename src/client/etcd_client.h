@@ -31,6 +31,11 @@ class EtcdClient {
   Answer<etcdserverpb::TxnResponse> txn(const etcdserverpb::TxnRequest& request);
   Answer<etcdserverpb::CompactionResponse> compact(const etcdserverpb::CompactionRequest& request);
   Answer<etcdserverpb::MemberListResponse> member_list();
+  Answer<etcdserverpb::MemberAddResponse> member_add(const etcdserverpb::MemberAddRequest& request);
+  Answer<etcdserverpb::MemberRemoveResponse> member_remove(const etcdserverpb::MemberRemoveRequest& request);
+  Answer<etcdserverpb::MemberUpdateResponse> member_update(const etcdserverpb::MemberUpdateRequest& request);
+  Answer<etcdserverpb::MemberPromoteResponse> member_promote(
+      const etcdserverpb::MemberPromoteRequest& request);
   Answer<etcdserverpb::AlarmResponse> alarm(const etcdserverpb::AlarmRequest& request);
   // Asks every endpoint at the same time; the answers come in the order of the endpoints.
   std::vector<Answer<etcdserverpb::StatusResponse>> status_of_all();

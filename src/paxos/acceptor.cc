@@ -13,7 +13,9 @@ using paxos::PlantedBug;
 Acceptor::Acceptor(const RecoveredState& recovered, const Membership& membership)
     : epoch_(membership.epoch),
       epoch_base_(membership.base),
-      promised_(planted(PlantedBug::forgotten_promise) ? Ballot{} : recovered.promised),
+      promised_(planted(PlantedBug::forgotten_promise)
+                    ? Ballot{}
+                    : std::max(recovered.promised, initial_ballot(membership))),
       log_(recovered.snapshot_index.next()),
       snapshot_index_(recovered.snapshot_index),
       decided_(recovered.snapshot_index),
@@ -21,11 +23,13 @@ Acceptor::Acceptor(const RecoveredState& recovered, const Membership& membership
       decided_term_(recovered.snapshot_term) {
   for (const auto& [slot, accepted] : recovered.accepted) {
     DECREE_CHECK(slot > snapshot_index_, "recovery hands out only slots above the snapshot");
-    if (accepted.entry.kind == EntryKind::stop_sign && stop_sign_ == Slot(0)) stop_sign_ = slot;
+    if (stop_sign_ == Slot(0) && slot >= epoch_base_ && ends_this_epoch(accepted.entry)) stop_sign_ = slot;
     log_.put(slot, LogSlot{accepted.ballot, accepted.law, accepted.entry, LogToken(0), Digest128{}});
   }
-  // The hint is trusted as far as the values are here: it was written AFTER the slots it covers.
-  while (decided_ < recovered.decided_hint) {
+  // The hint is trusted as far as the values are here: it was written AFTER the slots it covers. So was the
+  // epoch's record: an epoch is opened with everything before its base decided and in hand.
+  const Slot hint = std::max(recovered.decided_hint, epoch_base_ > Slot(0) ? epoch_base_.prev() : Slot(0));
+  while (decided_ < hint && !sealed()) {
     LogSlot* slot = log_.find(decided_.next());
     if (slot == nullptr) break;
     advance_decided(*slot);
@@ -57,10 +61,32 @@ std::vector<PromiseRun> Acceptor::runs_above_decided() const {
   return runs;
 }
 
+// Stop signs name the epoch they open. One of an earlier epoch that a newcomer learns ends nothing here
+// (A17).
+bool Acceptor::ends_this_epoch(const Entry& entry) const {
+  return entry.kind == EntryKind::stop_sign && stop_sign_membership(entry).epoch == epoch_ + 1;
+}
+
+void Acceptor::open_epoch(const Membership& next, LogToken token) {
+  DECREE_CHECK(next.epoch > epoch_, "epochs only go up");
+  DECREE_CHECK(next.base <= decided_.next(), "an epoch begins with everything before it in hand (A11)");
+  epoch_ = next.epoch;
+  epoch_base_ = next.base;
+  log_.forget_accepted(decided_.next());
+  promised_ = initial_ballot(next);
+  promise_token_ = token;
+  stop_sign_ = Slot(0);
+  bill_ballot_ = Ballot{};
+  bill_base_ = Slot(0);
+  bill_next_ = decided_.next();
+  bill_durable_ = std::min(bill_durable_, decided_);
+  advance_durable();
+}
+
 bool Acceptor::above_stop_sign(Slot slot) const { return stop_sign_ != Slot(0) && slot > stop_sign_; }
 
 void Acceptor::note_stop_sign(Slot slot, const Entry& entry) {
-  if (entry.kind == EntryKind::stop_sign) {
+  if (slot >= epoch_base_ && ends_this_epoch(entry)) {
     if (stop_sign_ == Slot(0) || slot < stop_sign_) stop_sign_ = slot;
     return;
   }
@@ -70,7 +96,7 @@ void Acceptor::note_stop_sign(Slot slot, const Entry& entry) {
   stop_sign_ = Slot(0);
   for (Slot s = slot.next(); s < log_.end() && stop_sign_ == Slot(0); s = s.next()) {
     const LogSlot* held = log_.find(s);
-    if (held != nullptr && held->entry.kind == EntryKind::stop_sign) stop_sign_ = s;
+    if (held != nullptr && ends_this_epoch(held->entry)) stop_sign_ = s;
   }
 }
 
@@ -150,7 +176,7 @@ void Acceptor::advance_decided(LogSlot& slot) {
 }
 
 Slot Acceptor::decide(Ballot ballot, Slot upto) {
-  while (decided_ < upto) {
+  while (decided_ < upto && !sealed()) {
     LogSlot* slot = log_.find(decided_.next());
     if (slot == nullptr) break;
     if (!slot->law && slot->ballot != ballot && !planted(PlantedBug::trust_old_ballot)) break;
@@ -163,6 +189,7 @@ Slot Acceptor::decide(Ballot ballot, Slot upto) {
 
 bool Acceptor::learn(Slot slot, const Entry& entry, LogToken token) {
   DECREE_CHECK(slot == decided_.next(), "Laws are learned in order");
+  DECREE_CHECK(!sealed(), "behind a stop sign the next epoch is opened first");
   const LogSlot* held = log_.find(slot);
   const bool same = held != nullptr && held->entry == entry;
   if (!same) {
@@ -182,7 +209,7 @@ void Acceptor::install_snapshot(Slot index, Digest128 chain, uint64_t term) {
   DECREE_CHECK(index > decided_, "a snapshot moves the prefix forward");
   DECREE_SOMETIMES("a snapshot is installed below accepted slots", log_.end() > index.next());
   log_.drop_through(index);
-  if (stop_sign_ < index) stop_sign_ = Slot(0);  // decided above it, so it was outranked
+  if (stop_sign_ <= index) stop_sign_ = Slot(0);  // covered: the snapshot's membership tells the epoch
   snapshot_index_ = index;
   decided_ = index;
   decided_chain_ = chain;

@@ -50,12 +50,23 @@ class Acceptor {
   // exactly that ballot (or known as Laws); a slot accepted earlier proves nothing. Returns the new prefix.
   Slot decide(Ballot ballot, Slot upto);
   // A chosen entry from a peer's Law. True when it has to be persisted as LawRecord under `token`.
-  // REQUIRES slot == decided().next().
+  // REQUIRES slot == decided().next() and !sealed().
   bool learn(Slot slot, const Entry& entry, LogToken token);
   // State up to `index` is covered by an installed snapshot, which is durable.
   void install_snapshot(Slot index, Digest128 chain, uint64_t term);
   // Forgets decided entries in memory; they stay on disk.
   void drop_through(Slot upto);
+
+  // ---- epochs (docs/decisions/0014) ----
+  // The decided prefix ends with the stop sign of this epoch: nothing is learned, accepted or decided behind
+  // it before open_epoch().
+  bool sealed() const { return stop_sign_ != Slot(0) && decided_ == stop_sign_; }
+  // Begins `next`: by this epoch's decided stop sign, which names it, or after a snapshot behind one. What
+  // was accepted and not decided is void (A9); nothing is promised but the epoch's initial ballot. The caller
+  // persists the EpochRecord under `token` BEFORE anything of the new epoch. REQUIRES next.base ==
+  // decided().next() or below it: whoever acts in an epoch holds every slot before it (A5, A11).
+  void open_epoch(const Membership& next, LogToken token);
+  uint32_t epoch() const { return epoch_; }
 
   // ---- durability ----
   // Everything with token <= upto is durable. Monotone.
@@ -88,6 +99,7 @@ class Acceptor {
   void advance_decided(paxos::LogSlot& slot);
   void advance_durable();
   bool above_stop_sign(Slot slot) const;
+  bool ends_this_epoch(const Entry& entry) const;
   void note_stop_sign(Slot slot, const Entry& entry);  // `entry` is about to be put at `slot`
 
   uint32_t epoch_ = 0;

@@ -8,6 +8,7 @@ namespace decree {
 
 void Replica::Impl::start_election() {
   DECREE_CHECK(role != Role::leader, "a leader does not run against itself");
+  DECREE_CHECK(votes(), "only a voter of the epoch runs");
   ++elections;
   count_election();
   role = Role::candidate;
@@ -31,7 +32,7 @@ void Replica::Impl::start_election() {
 }
 
 void Replica::Impl::on_prepare(NodeId from, const Prepare& m) {
-  if (!epoch_matches(from, m.ballot)) return;
+  if (!epoch_matches(from, m.ballot) || !votes()) return;
   if (m.ballot < acceptor.promised()) {
     DECREE_SOMETIMES("a Prepare comes below the promise", from != self);
     send(from, Nack{m.ballot, acceptor.promised(), NackReason::promised_higher});
@@ -193,7 +194,7 @@ void Replica::Impl::become_leader(Slot base, std::vector<Entry> values) {
     p.told_decided = Slot(0);
   }
   bill_progress = now;
-  const bool sealed = !values.empty() && values.back().kind == EntryKind::stop_sign;
+  const bool sealed = !values.empty() && stop_sign_membership(values.back()).epoch == membership.epoch + 1;
   acceptor.enter_ballot(ballot, base);
   if (!sealed) {
     Entry barrier;
@@ -207,12 +208,17 @@ void Replica::Impl::become_leader(Slot base, std::vector<Entry> values) {
   DECREE_SOMETIMES("an Election re-proposes what it found", values.size() > 1);
   append_bill(std::move(values));
   barrier_slot = last_slot();
+  stop_proposed = sealed ? barrier_slot : Slot(0);
   promises.clear();
   fetched.clear();
 }
 
 void Replica::Impl::step_down(Ballot higher) {
   hear_round(higher);
+  leave_role();
+}
+
+void Replica::Impl::leave_role() {
   if (role == Role::follower) return;
   const bool was_leader = role == Role::leader;
   role = Role::follower;
@@ -221,6 +227,8 @@ void Replica::Impl::step_down(Ballot higher) {
   if (!was_leader) return;
   draining = false;
   DECREE_SOMETIMES("a leader steps down with reads in a round", !reads_in_round.empty());
+  stop_proposed = Slot(0);
+  change_wanted = false;
   abandon_read_rounds();
   if (leader == ballot) follow(Ballot{});
   // Queued but never proposed: definitely not chosen. Own ones stay queued for the next leader.
@@ -237,7 +245,7 @@ void Replica::Impl::step_down(Ballot higher) {
   }
   waiting = std::move(own);
   DECREE_SOMETIMES("a leader that steps down refuses what others forwarded", !refused.empty());
-  for (auto& [node, ids] : refused) send(node, ForwardReply{std::move(ids), Outcome::definitely_not});
+  for (auto& [node, ids] : refused) send(node, ForwardReply{std::move(ids), Outcome::definitely_not, {}});
 }
 
 void Replica::Impl::follow(Ballot b) {

@@ -49,7 +49,7 @@ BeatView Replica::Impl::own_view() const {
   view.decided = acceptor.decided();
   view.upto = acceptor.durable_upto();
   view.disk_ok = disk_ok;
-  view.voter = membership.is_voter(self);
+  view.voter = votes();
   view.boot = boot;
   return view;
 }
@@ -59,6 +59,7 @@ void Replica::Impl::on_beat(NodeId from, const Beat& m) {
   note_view(*p, m.view);
   // An idle leader would never meet the higher promise that makes this member deaf to it.
   const Ballot theirs = m.view.leader;
+  if (theirs.node == from && theirs.epoch < membership.epoch) hint_stop(from, theirs);
   if (theirs.node == from && theirs.epoch == membership.epoch && theirs < acceptor.promised())
     send(from, Nack{theirs, acceptor.promised(), NackReason::promised_higher});
   send(from, BeatReply{m.round, own_view()});
@@ -79,11 +80,16 @@ void Replica::Impl::on_beat_reply(NodeId from, const BeatReply& m) {
 
 void Replica::Impl::note_view(Peer& p, const BeatView& view) {
   p.view = view;
-  if (!view.leader.is_none() && view.leader.epoch != membership.epoch) return;
+  p.knows_decided = std::max(p.knows_decided, view.decided);
+  if (!view.leader.is_none() && view.leader.epoch != membership.epoch) {
+    if (view.decided > acceptor.decided()) want_laws(view.decided, p.node);
+    return;
+  }
   hear_round(view.leader);
   DECREE_SOMETIMES("a Beat shows that somebody else leads", role != Role::follower && view.leader > ballot);
   if (role != Role::follower && view.leader > ballot) step_down(view.leader);
-  if (view.leader.node == p.node && view.leader >= acceptor.promised() && view.leader > leader) {
+  if (view.leader.node == p.node && membership.is_voter(p.node) && view.leader >= acceptor.promised() &&
+      view.leader > leader) {
     // Follow for forwarding and reads; a mere Beat never raises the promise.
     step_down(view.leader);
     follow(view.leader);
@@ -96,6 +102,11 @@ void Replica::Impl::on_peer_link(const PeerLink& link) {
   Peer* p = peer(link.peer);
   if (p == nullptr) return;
   p->link_up = link.up;
+  if (link.up && link.incarnation != Incarnation(0)) p->incarnation = link.incarnation;
+  if (link.up && !genesis_confirmed) {
+    met.insert(link.peer);
+    learn_identity();
+  }
   p->flow = Peer::Flow::probe;
   p->probe_due = link.up;
   p->inflight.clear();
@@ -134,8 +145,7 @@ bool Replica::Impl::happy() const {
 }
 
 bool Replica::Impl::may_take_over(uint32_t* rank) const {
-  if (role != Role::follower || retired || !disk_ok || now < quiet_until || !membership.is_voter(self))
-    return false;
+  if (role != Role::follower || retired || !disk_ok || now < quiet_until || !votes()) return false;
   uint32_t responders = 1;
   *rank = 0;
   const Slot own = std::max(acceptor.durable_upto(), acceptor.decided());
@@ -196,7 +206,7 @@ void Replica::Impl::transfer_leadership(NodeId to) {
 
 void Replica::Impl::on_transfer_now(NodeId from, const TransferNow& m) {
   if (m.ballot.node != from || m.ballot != leader || role != Role::follower) return;
-  if (retired || !disk_ok || !membership.is_voter(self)) return;
+  if (retired || !disk_ok || !votes()) return;
   DECREE_SOMETIMES("leadership is handed over", true);
   start_election();
 }

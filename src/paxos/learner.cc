@@ -10,7 +10,10 @@
 namespace decree {
 
 void Replica::Impl::on_accept(NodeId from, const Accept& m) {
+  if (m.ballot.epoch > membership.epoch) return hear_later_epoch(from, m.decided);
   if (!epoch_matches(from, m.ballot) || m.ballot.node != from) return;
+  if (membership.is_voter(self) && !votes())
+    return;  // another disk: what the voter promised is not known here
   const bool forgets = paxos::planted(paxos::PlantedBug::stale_accept) && role == Role::follower;
   if (m.ballot < acceptor.promised() && !forgets) {
     DECREE_SOMETIMES("an Accept comes below the promise", true);
@@ -95,6 +98,7 @@ void Replica::Impl::emit_accepted() {
 }
 
 void Replica::Impl::on_law(NodeId from, const Law& m) {
+  if (m.ballot.epoch > membership.epoch) return hear_later_epoch(from, m.decided);
   if (m.ballot.epoch != membership.epoch || m.ballot < acceptor.promised() || m.ballot.node != from) return;
   if (leader < m.ballot) {
     step_down(m.ballot);
@@ -108,6 +112,7 @@ void Replica::Impl::on_law(NodeId from, const Law& m) {
 
 void Replica::Impl::want_laws(Slot elsewhere, NodeId from) {
   if (elsewhere <= acceptor.decided()) return;
+  if (membership.find(self) == nullptr) return;  // what epochs without this member decide is not its business
   if (Peer* p = peer(from); p != nullptr) p->knows_decided = std::max(p->knows_decided, elsewhere);
   heard_decided = std::max(heard_decided, elsewhere);
   if (role == Role::candidate && !learn_outstanding) ask_for_laws();
@@ -196,7 +201,8 @@ void Replica::Impl::send_chosen(NodeId to, Slot first, std::vector<Entry> entrie
 }
 
 void Replica::Impl::on_chosen(NodeId from, const Chosen& m) {
-  if (m.epoch != membership.epoch || m.first > acceptor.decided().next() || is_leader()) return;
+  // Whoever decided it, and in whichever epoch it is now: what is decided stays so.
+  if (m.first > acceptor.decided().next() || is_leader() || acceptor.sealed()) return;
   if (m.first.prev() == acceptor.decided() && m.chain_before != Digest128{})
     DECREE_CHECK(m.chain_before == acceptor.decided_chain(), "I8: two members decided different histories");
   LawRecord record;
@@ -213,6 +219,11 @@ void Replica::Impl::on_chosen(NodeId from, const Chosen& m) {
       record.entries.push_back(m.entries[i]);
     } else {
       flush();
+    }
+    if (acceptor.sealed()) {  // the rest belongs to the next epoch, whose record comes first
+      flush();
+      open_if_sealed();
+      if (is_leader()) break;
     }
   }
   flush();
@@ -239,6 +250,7 @@ void Replica::Impl::on_snapshot_installed(const SnapshotInstalled& m) {
   // Decided above what this leader decided: somebody leads at a higher ballot.
   DECREE_SOMETIMES("a leader installs a snapshot", is_leader() && m.index > acceptor.decided());
   if (is_leader() && m.index > acceptor.decided()) step_down(ballot);
+  if (role == Role::candidate && m.membership.epoch > membership.epoch) leave_role();
   if (m.index > acceptor.decided()) {
     acceptor.install_snapshot(m.index, m.chain, m.term);
   } else {
@@ -246,6 +258,8 @@ void Replica::Impl::on_snapshot_installed(const SnapshotInstalled& m) {
   }
   applied = m.index;
   applied_term = std::max(applied_term, m.term);
+  // A snapshot tells the epoch that its index belongs to, and holds everything before it (A17).
+  if (m.membership.epoch > membership.epoch && m.membership.base <= m.index.next()) open_epoch(m.membership);
   // What is in the snapshot was applied without being seen here: nobody can tell any more which requests it
   // holds.
   std::vector<RequestId> unseen;

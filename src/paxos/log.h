@@ -45,6 +45,16 @@ class LogWindow {
     s = std::move(value);
     bytes_ += s.entry.weight_bytes();
   }
+  // Forgets what an epoch voided: every slot >= from that is not a Law.
+  void forget_accepted(Slot from) {
+    for (Slot s = from < first_ ? first_ : from; s < end(); s = s.next()) {
+      LogSlot& slot = slots_[s - first_];
+      if (!slot.present() || slot.law) continue;
+      bytes_ -= slot.entry.weight_bytes();
+      slot = LogSlot{};
+    }
+    while (!slots_.empty() && end() > from && !slots_.back().present()) slots_.pop_back();
+  }
   // Forgets every slot <= upto.
   void drop_through(Slot upto) {
     while (first_ <= upto && !slots_.empty()) {

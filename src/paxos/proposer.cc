@@ -28,11 +28,18 @@ void Replica::Impl::append_bill(std::vector<Entry> entries) {
 
 void Replica::Impl::propose_queued() {
   while (!waiting.empty() && bills_bytes < options.inflight_bytes_max) {
+    if (stop_proposed != Slot(0)) return;  // nothing of this epoch lies behind its stop sign (I11)
+    if (waiting.front().entry.kind == EntryKind::stop_sign) {
+      if (!try_stop_sign(waiting.front().entry, waiting.front().since)) return;
+      waiting_bytes -= std::min(waiting_bytes, waiting.front().entry.weight_bytes());
+      waiting.pop_front();
+      continue;
+    }
     std::vector<Entry> entries;
     entries.reserve(std::min<size_t>(waiting.size(), options.accept_entries_max));
     uint64_t bytes = 0;
     while (!waiting.empty() && entries.size() < options.accept_entries_max &&
-           bytes < options.accept_bytes_max) {
+           bytes < options.accept_bytes_max && waiting.front().entry.kind != EntryKind::stop_sign) {
       Entry& entry = waiting.front().entry;
       bytes += entry.weight_bytes();
       if (entry.id.node == self && entry.id.boot == boot)
@@ -47,8 +54,10 @@ void Replica::Impl::propose_queued() {
 }
 
 void Replica::Impl::replicate() {
+  // An epoch's first leader has no Election: here its record becomes durable BEFORE the first Bill (A3).
+  if (!acceptor.promise_durable() && !paxos::planted(paxos::PlantedBug::ack_before_durable)) return;
   for (Peer& p : peers) {
-    if (!p.link_up) continue;
+    if (!p.link_up || p.former) continue;
     if (p.flow == Peer::Flow::stream) send_accepts(p);
     if (p.flow == Peer::Flow::probe &&
         (p.probe_due || now.value - p.last_probe.value >= options.retransmit_ticks))
@@ -104,6 +113,7 @@ void Replica::Impl::on_accepted(NodeId from, const Accepted& m) {
   Peer& p = *peer(from);
   p.match = std::max(p.match, std::min(m.upto, last_slot()));
   p.last_heard = now;
+  p.knows_decided = std::max(p.knows_decided, m.decided);
   while (!p.inflight.empty() && p.inflight.front().first <= p.match) {
     p.inflight_bytes -= p.inflight.front().second;
     p.inflight.pop_front();
@@ -124,7 +134,7 @@ void Replica::Impl::on_accepted(NodeId from, const Accepted& m) {
 // The point of no return was the quorum's last sync; here the leader learns of it.
 void Replica::Impl::count_votes() {
   std::vector<Slot> positions;
-  if (membership.is_voter(self)) positions.push_back(acceptor.durable_upto());
+  if (votes()) positions.push_back(acceptor.durable_upto());
   for (const Peer& p : peers)
     if (p.voter) positions.push_back(p.match);
   const uint32_t quorum = membership.bill_quorum - (paxos::planted(paxos::PlantedBug::small_quorum) ? 1 : 0);
@@ -193,7 +203,7 @@ void Replica::Impl::on_forward(NodeId from, const Forward& m) {
     const bool room =
         waiting.size() < options.proposals_queued_max && waiting_bytes < options.proposals_queued_bytes_max;
     if (!is_leader() || ballot != m.ballot || !room || entry.id.node != from ||
-        entry.kind != EntryKind::command) {
+        (entry.kind != EntryKind::command && entry.kind != EntryKind::stop_sign)) {
       refused.push_back(entry.id);
       continue;
     }
@@ -201,13 +211,13 @@ void Replica::Impl::on_forward(NodeId from, const Forward& m) {
     waiting.push_back(Waiting{entry, now});
   }
   DECREE_SOMETIMES("a forwarded proposal is refused", !refused.empty());
-  if (!refused.empty()) send(from, ForwardReply{std::move(refused), Outcome::definitely_not});
+  if (!refused.empty()) send(from, ForwardReply{std::move(refused), Outcome::definitely_not, {}});
 }
 
 void Replica::Impl::on_forward_reply(NodeId, const ForwardReply& m) {
   if (m.outcome != Outcome::definitely_not) return;
   for (const RequestId& id : m.ids)
-    if (in_doubt.erase(id) > 0) outcome(id, Outcome::definitely_not);
+    if (in_doubt.erase(id) > 0) outcome(id, Outcome::definitely_not, m.reason);
 }
 
 }  // namespace decree

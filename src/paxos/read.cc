@@ -45,7 +45,10 @@ void Replica::Impl::reads_end_turn() {
       reads_waiting.push_back(ReadWaiter{self, boot, read.seq, read.since});
     reads_parked.clear();
     // Until the barrier is decided a later leader may never find the slot that would have to be named.
-    if (!round_open && !reads_waiting.empty() && acceptor.decided() >= barrier_slot) start_read_round();
+    // Behind a proposed stop sign the next epoch may decide without anybody of this one: it answers.
+    if (!round_open && !reads_waiting.empty() && acceptor.decided() >= barrier_slot &&
+        stop_proposed == Slot(0))
+      start_read_round();
     return;
   }
   const NodeId to = leader_to_ask();
@@ -95,7 +98,7 @@ void Replica::Impl::start_read_round() {
 }
 
 void Replica::Impl::on_confirm(NodeId from, const Confirm& m) {
-  if (m.ballot.epoch != membership.epoch || m.ballot.node != from) return;
+  if (!epoch_matches(from, m.ballot) || m.ballot.node != from || !votes()) return;
   DECREE_SOMETIMES("a deposed leader asks for a read round", acceptor.promised() > m.ballot);
   if (acceptor.promised() > m.ballot) {  // it may not have noticed: nobody may be writing
     send(from, Nack{m.ballot, acceptor.promised(), NackReason::promised_higher});
@@ -115,7 +118,7 @@ void Replica::Impl::on_confirm_reply(NodeId from, const ConfirmReply& m) {
 void Replica::Impl::finish_read_round() {
   if (acceptor.promised() != ballot) return;
   // |C| >= N - q1 + 1 meets every Election quorum; q2 is at least that.
-  const bool enough = round_acks.size() + (membership.is_voter(self) ? 1 : 0) >= membership.bill_quorum;
+  const bool enough = round_acks.size() + (votes() ? 1 : 0) >= membership.bill_quorum;
   if (!enough && !paxos::planted(paxos::PlantedBug::read_without_round)) return;
   round_open = false;
   for (const ReadWaiter& waiter : reads_in_round) answer_read(waiter, true, round_index);
@@ -165,7 +168,9 @@ void Replica::Impl::read_tick() {
     // A retry is a new round with a new number and a new index.
     DECREE_SOMETIMES("a read round is tried again under a new number", true);
     round_open = false;
-    start_read_round();
+    reads_waiting.insert(reads_waiting.begin(), reads_in_round.begin(), reads_in_round.end());
+    reads_in_round.clear();
+    if (stop_proposed == Slot(0)) start_read_round();
   }
   if (!reads_asked.empty() && now.value - read_asked_at.value >= options.retransmit_ticks) {
     reads_parked.insert(reads_parked.begin(), reads_asked.begin(), reads_asked.end());

@@ -39,18 +39,14 @@ Replica::Impl::Impl(RecoveredState recovered, const Membership& genesis, const O
       prng(opts.seed ^ (recovered.boot << 20) ^ recovered.identity.node.value),
       genesis_pending(!recovered.has_membership) {
   DECREE_CHECK(membership_problem(membership).empty(), "a replica starts with a valid membership");
-  DECREE_CHECK(membership.find(self) != nullptr, "a replica is a member of its own cluster");
+  // A disk that never promised anything may be a wiped one that forgot what it promised.
+  genesis_confirmed = !opts.confirm_genesis || membership.voter_count() == 1 || !recovered.promised.is_none();
   applied = recovered.snapshot_index;
   applied_term = recovered.snapshot_term;
   hinted_decided = recovered.decided_hint;
   round_seen = acceptor.promised().round;
-  for (const Member& member : membership.members) {
-    if (member.node == self) continue;
-    Peer p;
-    p.node = member.node;
-    p.voter = member.role == MemberRole::voter;
-    peers.push_back(std::move(p));
-  }
+  rebuild_peers(membership);
+  learn_identity();
 }
 
 Peer* Replica::Impl::peer(NodeId node) {
@@ -91,7 +87,11 @@ void Replica::Impl::hear_round(Ballot heard) {
 
 bool Replica::Impl::epoch_matches(NodeId from, Ballot b) {
   if (b.epoch == membership.epoch) return b.round < kRoundMax;
-  if (b.epoch < membership.epoch) send(from, Nack{b, acceptor.promised(), NackReason::wrong_epoch});
+  if (b.epoch < membership.epoch) {
+    hint_stop(from, b);
+  } else if (const Peer* p = peer(from); p != nullptr) {
+    hear_later_epoch(from, p->knows_decided);
+  }
   return false;
 }
 
@@ -101,6 +101,7 @@ void Replica::Impl::step(const Input& input, Effects& effects) {
     genesis_pending = false;
     persist(EpochRecord{membership, Ballot{}});
   }
+  open_if_sealed();  // the last boot decided the stop sign and died before its epoch record was durable
   std::visit(Overloaded{
                  [&](const Received& in) {
                    if (peer(in.from) != nullptr) on_message(in.from, in.message);
@@ -119,8 +120,11 @@ void Replica::Impl::step(const Input& input, Effects& effects) {
                    retired = true;
                    transfer_leadership(NodeId(0));
                  },
+                 [&](const DiskReplaced& in) { on_disk_replaced(in); },
+                 [&](const ChangeMembers& in) { on_change_members(in); },
              },
              input);
+  open_if_sealed();
   apply_decided();
   out = nullptr;
 }
@@ -146,7 +150,7 @@ void Replica::Impl::on_message(NodeId from, const Message& message) {
                  [&](const Beat& m) { on_beat(from, m); },
                  [&](const BeatReply& m) { on_beat_reply(from, m); },
                  [&](const TransferNow& m) { on_transfer_now(from, m); },
-                 [&](const StopHint&) {},       // epochs do not change yet
+                 [&](const StopHint& m) { on_stop_hint(from, m); },
                  [&](const SnapshotOffer&) {},  // the host's business
                  [&](const SnapshotRequest&) {},
                  [&](const SnapshotChunk&) {},
@@ -186,6 +190,7 @@ void Replica::Impl::on_tick(Tick tick) {
   proposer_tick();
   learner_tick();
   read_tick();
+  epoch_tick();
   expire_waiting();
   // An idle member writes its decided index down once, so that a restart has little to learn.
   if (hinted_decided < acceptor.decided() && now.value - hinted_at.value >= 4 * options.beat_ticks) {
@@ -206,8 +211,8 @@ void Replica::Impl::apply_decided() {
     applied = s;
     const Entry& entry = slot->entry;
     const uint64_t term = barrier_term(entry);
-    if (entry.kind == EntryKind::command && entry.id.node == self && entry.id.boot == boot)
-      in_doubt.erase(entry.id);
+    const bool requested = entry.kind == EntryKind::command || entry.kind == EntryKind::stop_sign;
+    if (requested && entry.id.node == self && entry.id.boot == boot) in_doubt.erase(entry.id);
     out->decided.push_back(DecidedEntry{s, std::max(applied_term, term), entry, slot->chain});
     applied_term = std::max(applied_term, term);
     if (term != 0) {
@@ -285,7 +290,7 @@ void Replica::Impl::expire_waiting() {
     if (id.node == self) {
       outcome(id, Outcome::definitely_not);
     } else {
-      send(id.node, ForwardReply{{id}, Outcome::definitely_not});
+      send(id.node, ForwardReply{{id}, Outcome::definitely_not, {}});
     }
   }
   // A Forward may be lost without any change of leader: then nobody will ever tell, and "unknown" is the
@@ -334,6 +339,12 @@ Replica& Replica::operator=(Replica&&) noexcept = default;
 void Replica::step(const Input& input, Effects& effects) { impl_->step(input, effects); }
 void Replica::end_turn(Effects& effects) { impl_->end_turn(effects); }
 const Membership& Replica::membership() const { return impl_->membership; }
+std::vector<Member> Replica::former_members() const { return impl_->former; }
+Slot Replica::progress_of(NodeId node) const {
+  if (node == impl_->self) return impl_->acceptor.decided();
+  const Peer* p = impl_->peer(node);
+  return p == nullptr ? Slot(0) : std::min(p->view.decided, p->view.upto);
+}
 NodeId Replica::self() const { return impl_->self; }
 const Acceptor& Replica::acceptor() const { return impl_->acceptor; }
 
@@ -354,6 +365,8 @@ ReplicaStatus Replica::status() const {
   s.leader_changes = r.leader_changes;
   s.proposals_pending = r.waiting.size() + r.in_doubt.size();
   s.ready = r.ready;
+  s.voting = r.voting;
+  s.removed = r.membership.find(r.self) == nullptr;
   return s;
 }
 

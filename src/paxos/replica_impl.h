@@ -19,6 +19,8 @@ namespace decree {
 struct Peer {
   NodeId node;
   bool voter = true;
+  bool former = false;      // not a member any more, and may not know it: it is answered, and counts nowhere
+  Incarnation incarnation;  // of the disk that is connected; 0 = not known
   // failure_detector: request/reply only, so a one-way link counts as none (protocol 2.12)
   bool link_up = false;
   Tick last_reply;
@@ -57,7 +59,9 @@ struct Replica::Impl {
   bool epoch_matches(NodeId from, Ballot ballot);
   void hear_round(Ballot heard);
   void submit(Entry entry);
-  void outcome(const RequestId& id, Outcome outcome) { out->outcomes.push_back(OutcomeNotice{id, outcome}); }
+  void outcome(const RequestId& id, Outcome outcome, const std::string& reason = {}) {
+    out->outcomes.push_back(OutcomeNotice{id, outcome, reason});
+  }
   void leader_says_decided(Ballot of, Slot decided);
   void settle_outcomes();
   void expire_waiting();
@@ -74,6 +78,7 @@ struct Replica::Impl {
   void become_leader(Slot base, std::vector<Entry> values);
   // "Abort everything and move to the higher round" (mission row M11).
   void step_down(Ballot higher);
+  void leave_role();
   void follow(Ballot leader);
 
   // ---- failure_detector.cc: who should lead ----
@@ -122,6 +127,33 @@ struct Replica::Impl {
   void on_snapshot_taken(const SnapshotTaken& m);
   void on_snapshot_installed(const SnapshotInstalled& m);
   void learner_tick();
+
+  // ---- epoch.cc: change of members (docs/decisions/0014) ----
+  void on_change_members(const ChangeMembers& m);
+  void on_disk_replaced(const DiskReplaced& m);
+  void on_stop_hint(NodeId from, const StopHint& m);
+  void hint_stop(NodeId to, Ballot old);
+  void hear_later_epoch(NodeId from, Slot decided);
+  void open_if_sealed();
+  void open_epoch(const Membership& next);
+  void rebuild_peers(const Membership& next);
+  void learn_identity();
+  bool votes() const { return voting; }
+  void epoch_tick();
+  void propose_change(Membership next, bool forced);
+  enum class Verdict : uint8_t { go, wait, refuse };
+  Verdict judge_change(const Membership& next, bool forced, std::string* why) const;
+  Verdict judge_holders(const Membership& next, std::string* why) const;
+  bool try_stop_sign(Entry request, Tick since);
+  void refuse_change(const RequestId& id, const std::string& why);
+  void fill_incarnations(Membership* next) const;
+  NodeId choose_first_leader(const Membership& next) const;
+  Slot held_by(const Peer& p) const;
+  bool caught_up(const Peer& p) const;
+  bool replace_disks(Membership* next) const;
+  bool promote_joined(Membership* next) const;
+  bool pin_incarnations(Membership* next) const;
+  void forget_former();
 
   // ---- read.cc: linearizable reads ----
   struct ReadWaiter {
@@ -190,6 +222,22 @@ struct Replica::Impl {
   Slot barrier_applied_at;
   Ballot told_by;  // highest ballot whose own leader told what is decided
   Slot told_decided;
+
+  // epoch.cc
+  bool voting = false;             // this member with this disk votes in `membership`
+  bool genesis_confirmed = false;  // no wiped disk (Options::confirm_genesis)
+  std::set<NodeId> met;            // members that let this one in, while not confirmed
+  std::vector<Member> former;
+  Slot stop_proposed;  // slot of the stop sign this leader proposed or found; 0 = none
+  struct Knock {
+    Incarnation incarnation;
+    Tick at;
+  };
+  std::map<NodeId, Knock> knocks;  // disks that are not the known ones
+  bool change_wanted = false;      // a change made here is under way: no second one
+  Tick change_asked;
+  Tick change_since;  // the change at the head of the queue waits since
+  Tick epoch_since;
 
   // election.cc
   Role role = Role::follower;

@@ -39,6 +39,9 @@ class Host {
   // same time.
   virtual void run(std::function<void()> work, std::function<void()> done) = 0;
 
+  // Another epoch began: keep connections to exactly these (self is among the members, or was removed).
+  virtual void membership_changed(const Membership& /*membership*/, const std::vector<Member>& /*former*/) {}
+
   // Asks for a turn() soon. Loop thread only.
   virtual void wake() = 0;
 

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "decree/sometimes.h"
+#include "paxos/acceptor.h"
 #include "runtime/digest.h"
 #include "runtime/snapshot_taker.h"
 #include "runtime/snapshot_transfer.h"
@@ -23,7 +24,10 @@ uint64_t record_weight_bytes(const Record& record) {
   return sum;
 }
 
+uint32_t barrier_epoch(const Entry& entry) { return static_cast<uint32_t>(barrier_term(entry) >> 32); }
+
 uint64_t input_weight_bytes(const Input& input) {
+  if (const auto* change = std::get_if<ChangeMembers>(&input)) return 256 * (1 + change->next.members.size());
   const auto* propose = std::get_if<Propose>(&input);
   return propose != nullptr ? propose->entry.weight_bytes() : 64;
 }
@@ -84,9 +88,13 @@ bool Node::accepts_from_peer(const Message& message) {
   return true;
 }
 
-void Node::on_peer_link(NodeId peer, bool up) {
+void Node::on_peer_link(NodeId peer, bool up, Incarnation incarnation) {
   links_up_[peer] = up;
-  links_.push_back(PeerLink{peer, up});
+  links_.push_back(PeerLink{peer, up, incarnation});
+}
+
+void Node::on_disk_replaced(NodeId peer, Incarnation incarnation) {
+  clients_.emplace_back(DiskReplaced{peer, incarnation});
 }
 
 void Node::on_tick(Tick now) {
@@ -127,6 +135,19 @@ uint64_t Node::propose(std::string command) {
     ++counters_.proposals;
     const RequestId id{options_.identity.node, options_.boot, seq};
     clients_.emplace_back(Propose{make_command(id, std::move(command))});
+    clients_bytes_ += input_weight_bytes(clients_.back());
+  }
+  host_.wake();
+  return seq;
+}
+
+uint64_t Node::change_members(Membership next, bool forced) {
+  const uint64_t seq = next_seq_++;
+  if (failure_) {
+    refused_.push_back(seq);
+  } else {
+    clients_.emplace_back(
+        ChangeMembers{RequestId{options_.identity.node, options_.boot, seq}, std::move(next), forced});
     clients_bytes_ += input_weight_bytes(clients_.back());
   }
   host_.wake();
@@ -275,6 +296,8 @@ void Node::apply_decided() {
     term_ = decided.term;
     ++counters_.applied_entries;
     taker_->on_applied(decided.entry);
+    if (decided.entry.kind == EntryKind::stop_sign) on_stop_sign(decided.entry);
+    if (decided.entry.kind == EntryKind::barrier) on_barrier(decided.entry);
     if (decided.entry.kind != EntryKind::command) continue;
     Reply reply = machine_.apply(ApplyContext{decided.slot, decided.term, ours}, decided.entry.bytes());
     if (ours) sink_->on_applied(id.seq, std::move(reply));
@@ -282,6 +305,30 @@ void Node::apply_decided() {
   // The replica is ready when it has handed out what was acknowledged before its start; applying may take
   // more turns.
   if (!ready_ && decided_.empty()) ready_ = replica_.status().ready;
+}
+
+void Node::on_stop_sign(const Entry& entry) {
+  const Membership next = stop_sign_membership(entry);
+  note(Severity::info, "members changed",
+       "epoch=" + std::to_string(next.epoch) + " voters=" + std::to_string(next.voter_count()) + " members=" +
+           std::to_string(next.members.size()) + " election_quorum=" + std::to_string(next.election_quorum) +
+           " bill_quorum=" + std::to_string(next.bill_quorum) +
+           " may_fail=" + std::to_string(fault_tolerance(next)));
+  const RequestId& id = entry.id;
+  if (id.node != options_.identity.node || id.boot != options_.boot || id.seq == 0) return;
+  // A member that removed itself hears nothing of the next epoch.
+  if (next.find(options_.identity.node) != nullptr)
+    changes_.emplace(next.epoch, id.seq);
+  else if (sink_ != nullptr)
+    sink_->on_applied(id.seq, Reply{});
+}
+
+void Node::on_barrier(const Entry& entry) {
+  while (!changes_.empty() && changes_.begin()->first <= barrier_epoch(entry)) {
+    const uint64_t seq = changes_.begin()->second;
+    changes_.erase(changes_.begin());
+    if (sink_ != nullptr) sink_->on_applied(seq, Reply{});
+  }
 }
 
 void Node::answer_reads() {
@@ -316,8 +363,11 @@ void Node::answer_outcomes() {
     for (const uint64_t seq : refused) sink_->on_outcome(seq, Outcome::definitely_not);
   for (const OutcomeNotice& notice : effects_.outcomes) {
     if (notice.id.node != options_.identity.node || notice.id.boot != options_.boot) continue;
-    if (sink_ != nullptr && notice.outcome != Outcome::chosen)
+    if (sink_ == nullptr || notice.outcome == Outcome::chosen || notice.id.seq == 0) continue;
+    if (notice.reason.empty())
       sink_->on_outcome(notice.id.seq, notice.outcome);
+    else
+      sink_->on_change_refused(notice.id.seq, notice.reason);
   }
   effects_.outcomes.clear();
 }
@@ -329,6 +379,11 @@ void Node::run_jobs(std::vector<Job>& jobs) {
     if (const auto* log = std::get_if<SendLogJob>(&job)) send_log(*log);
     if (const auto* snapshot = std::get_if<SendSnapshotJob>(&job)) transfer_->offer(snapshot->to);
     if (const auto* cut = std::get_if<TruncateLogJob>(&job)) truncate(cut->upto);
+    if (const auto* members = std::get_if<MembershipChanged>(&job)) {
+      for (auto it = links_up_.begin(); it != links_up_.end();)
+        it = members->membership.find(it->first) == nullptr ? links_up_.erase(it) : std::next(it);
+      host_.membership_changed(members->membership, members->former);
+    }
     if (const auto* changed = std::get_if<LeadershipChanged>(&job)) {
       if (changed->ballot.is_none())
         note(Severity::warn, "no leader", "");
@@ -420,6 +475,7 @@ ConsensusStatus Node::status() const {
   for (const Member& member : replica_.membership().members) {
     PeerStatus peer;
     peer.member = member;
+    peer.progress = replica_.progress_of(member.node);
     peer.connected = member.node == options_.identity.node || is_peer_connected(member.node);
     if (!status.replica.leader.is_none() && status.replica.leader.node == member.node)
       status.leader_member_id = member.member_id;

@@ -87,7 +87,10 @@ class Node : public Consensus {
 
   // ---- inputs: queued, worked off by turn() ----
   void on_message(NodeId from, Message message);
-  void on_peer_link(NodeId peer, bool up);
+  // `incarnation` of the peer's disk, 0 where the host does not know it.
+  void on_peer_link(NodeId peer, bool up, Incarnation incarnation = Incarnation(0));
+  // A process with another disk than the known one asks to be let in as `peer`.
+  void on_disk_replaced(NodeId peer, Incarnation incarnation);
   void on_tick(Tick now);  // several between two turns count as the last
   void on_persisted(LogToken upto);
   // The log failed. Nothing is stepped, sent or applied any more; the host stops the process.
@@ -104,6 +107,8 @@ class Node : public Consensus {
   uint64_t read() override;
   ConsensusStatus status() const override;
   void transfer_leadership(NodeId to) override;
+  const Membership& membership() const override { return replica_.membership(); }
+  uint64_t change_members(Membership next, bool forced) override;
 
   const Replica& replica() const { return replica_; }
   Slot applied() const { return applied_; }
@@ -125,6 +130,8 @@ class Node : public Consensus {
   void apply_decided();
   void answer_reads();
   void answer_outcomes();
+  void on_stop_sign(const Entry& entry);
+  void on_barrier(const Entry& entry);
   void run_jobs(std::vector<Job>& jobs);
   void send_log(const SendLogJob& job);
   void truncate(Slot upto);
@@ -170,7 +177,10 @@ class Node : public Consensus {
   uint64_t term_ = 0;
 
   std::vector<ReadReady> reads_waiting_;  // index not applied yet; sorted by index, then arrival
-  std::vector<uint64_t> refused_;         // proposals refused by propose(), told in the next turn
+  // Changes of members decided here, by the epoch they open: answered when that epoch has decided its
+  // barrier, which proves that enough of its voters hold everything before it (attack A5).
+  std::map<uint32_t, uint64_t> changes_;
+  std::vector<uint64_t> refused_;  // proposals refused by propose(), told in the next turn
 
   std::map<NodeId, bool> links_up_;
   std::map<NodeId, bool> log_reads_;  // one catch-up read in flight per peer

@@ -20,6 +20,10 @@ class ClusterView final : public Consensus {
   uint64_t propose(std::string command) override { return node_.propose(std::move(command)); }
   uint64_t read() override { return node_.read(); }
   ConsensusStatus status() const override;
+  const Membership& membership() const override { return node_.membership(); }
+  uint64_t change_members(Membership next, bool forced) override {
+    return node_.change_members(std::move(next), forced);
+  }
   void transfer_leadership(NodeId to) override { node_.transfer_leadership(to); }
 
  private:

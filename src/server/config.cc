@@ -338,6 +338,8 @@ Options protocol_options(const Config& config) {
   o.duel_backoff_ticks = part(4);
   o.retransmit_ticks = part(15);
   o.stalled_bill_ticks = part(100);
+  o.replace_silence_ticks = 2 * part(100);
+  o.confirm_genesis = true;
   return o;
 }
 

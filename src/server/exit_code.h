@@ -17,6 +17,7 @@ enum class ExitCode : int {
   no_space = 8,       // the disk is full at start
   format = 9,         // written by a newer release
   log_failed = 10,    // a write or sync of the log failed while running: stopped at once, on purpose
+  removed = 12,       // this member was removed from the cluster
   stop_timeout = 11,  // stopping took too long (a hanging disk); nothing acknowledged is lost
 };
 

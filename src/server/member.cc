@@ -1,5 +1,6 @@
 #include "server/member.h"
 
+#include <algorithm>
 #include <condition_variable>
 #include <cstdlib>
 #include <mutex>
@@ -24,6 +25,7 @@
 #include "server/version.h"
 #include "storage/data_dir.h"
 #include "storage/posix_file_system.h"
+#include "transport/join.h"
 #include "transport/transport.h"
 
 namespace decree::server {
@@ -38,6 +40,8 @@ constexpr int kReadsAfterStall = 16;
 constexpr milliseconds kDrain{5000};
 constexpr milliseconds kStopMax{10000};
 constexpr size_t kWorkers = 2;
+constexpr milliseconds kJoinPatience{60000};
+constexpr milliseconds kServeAfterRemoval{3000};
 
 Level to_level(transport::LogLevel level) {
   switch (level) {
@@ -131,16 +135,13 @@ struct Member::Impl final : runtime::Host, transport::TransportSink, runtime::No
   }
 
   std::optional<StartProblem> open_data() {
-    const Genesis genesis = make_genesis(config);
+    Genesis genesis = make_genesis(config);
     Result<std::optional<Identity>> found = storage::DataDir::peek(*files, config.data_dir);
     if (!found) return problem_of(found.error());
     storage::OpenOptions options;
     if (!found->has_value()) {
       if (config.joins_existing)
-        return StartProblem{ExitCode::usage,
-                            "--initial-cluster-state=existing: joining a running cluster is not supported "
-                            "yet; start all members "
-                            "of a new cluster with --initial-cluster-state=new"};
+        if (auto problem = join(&genesis)) return problem;
       options.create = genesis.identity;
       options.create->incarnation = draw_incarnation();
     }
@@ -150,6 +151,8 @@ struct Member::Impl final : runtime::Host, transport::TransportSink, runtime::No
     data = std::move(opened).value();
     for (const std::string& note : data->notes()) log_line(Level::warn, note);
     recovered = data->recovered();
+    if (found->has_value() && !recovered.has_membership && config.joins_existing)
+      if (auto problem = join(&genesis)) return problem;  // the first start did not get so far
     membership = recovered.has_membership ? recovered.membership : genesis.membership;
     if (data->created()) {
       log_line(Level::info, fmt::format("new data directory cluster={:x} member={:x} node={}",
@@ -158,6 +161,38 @@ struct Member::Impl final : runtime::Host, transport::TransportSink, runtime::No
       return std::nullopt;
     }
     return check_owner(genesis);
+  }
+
+  // No data yet, and a cluster that runs: its members know who we are, by our peer URLs.
+  std::optional<StartProblem> join(Genesis* genesis) {
+    transport::JoinQuestion question;
+    question.name = config.name;
+    question.own_urls = config.advertise_peer_urls;
+    for (const InitialMember& m : config.initial_cluster)
+      if (m.name != config.name)
+        question.contacts.insert(question.contacts.end(), m.peer_urls.begin(), m.peer_urls.end());
+    Result<transport::JoinAnswer> told = transport::ask_to_join(loop, question, kJoinPatience);
+    if (!told) return StartProblem{ExitCode::identity, told.error().message};
+    genesis->membership = told->membership;
+    genesis->identity.cluster = told->cluster;
+    for (decree::Member& m : genesis->membership.members) {
+      const bool own = std::any_of(m.peer_urls.begin(), m.peer_urls.end(), [&](const std::string& url) {
+        return std::find(question.own_urls.begin(), question.own_urls.end(), url) != question.own_urls.end();
+      });
+      if (!own) continue;
+      if (m.role == MemberRole::voter && m.incarnation == Incarnation(0))
+        return StartProblem{ExitCode::identity,
+                            fmt::format("the cluster takes this member for a first one that has not started "
+                                        "yet: start it with --initial-cluster-state=new")};
+      if (m.name.empty()) m.name = config.name;
+      genesis->identity.node = m.node;
+      genesis->identity.member_id = m.member_id;
+      log_line(Level::info,
+               fmt::format("joining a running cluster told_by={} epoch={} members={} node={}", told->told_by,
+                           genesis->membership.epoch, genesis->membership.members.size(), m.node.value));
+      return std::nullopt;
+    }
+    return StartProblem{ExitCode::identity, "the running cluster does not list this member's peer URLs"};
   }
 
   // Existing data decides who this is. Flags that contradict it are a mistake worth stopping for, unless the
@@ -174,7 +209,13 @@ struct Member::Impl final : runtime::Host, transport::TransportSink, runtime::No
               "the first start, or remove the directory (nothing was ever acknowledged from it)",
               config.data_dir)};
     const decree::Member* self = membership.find(own.node);
-    if (self != nullptr && self->name != config.name)
+    if (self == nullptr)
+      return StartProblem{
+          ExitCode::removed,
+          fmt::format("this member was removed from cluster {:x}: its data directory {} is of no "
+                      "use any more; to add it again, use `etcdctl member add` and an empty one",
+                      own.cluster.value, config.data_dir)};
+    if (self != nullptr && !self->name.empty() && self->name != config.name)
       return StartProblem{
           ExitCode::identity,
           fmt::format("the data directory {} belongs to member {}, but --name says {}: use that member's own "
@@ -265,6 +306,7 @@ struct Member::Impl final : runtime::Host, transport::TransportSink, runtime::No
         config.name,      kRelease};
     options.epoch = membership.epoch;
     options.members = membership.members;
+    options.membership = membership;
     options.listen = config.listen_peer;
     transport = std::make_unique<transport::Transport>(loop, std::move(options), *this);
     Result<void> listening = transport->start();
@@ -288,6 +330,7 @@ struct Member::Impl final : runtime::Host, transport::TransportSink, runtime::No
 
   api::FrontOptions front_options() const {
     api::FrontOptions o;
+    o.name = config.name;
     o.listen = config.listen_client;
     o.listen_metrics = config.listen_metrics;
     o.advertise_client_urls = config.advertise_client_urls;
@@ -329,6 +372,10 @@ struct Member::Impl final : runtime::Host, transport::TransportSink, runtime::No
         return failed_by_log ? ExitCode::log_failed : exit_code_of(*failure);
       }
     }
+    if (removed) {
+      sentence = "this member was removed from the cluster";
+      return ExitCode::removed;
+    }
     return ExitCode::ok;
   }
 
@@ -367,7 +414,21 @@ struct Member::Impl final : runtime::Host, transport::TransportSink, runtime::No
     watch.sample_cpu();
     front->tick(now);
     if (reserve_full && now >= reserve_retry) prepare_reserve();
+    if (removed && stage == Stage::running && now >= removed_until) stop("removed from the cluster");
     if (stage != Stage::running) stopping(now);
+  }
+
+  // ---- another epoch ----
+  void membership_changed(const Membership& now, const std::vector<decree::Member>& former) override {
+    membership = now;
+    transport->set_members(now, former);
+    if (now.find(data->identity().node) != nullptr || stage != Stage::running || removed) return;
+    // Others may still have to learn from us what was decided before.
+    removed = true;
+    removed_until = Clock::now() + kServeAfterRemoval;
+    log_line(Level::warn,
+             fmt::format("this member was removed from the cluster, stopping in s={}",
+                         std::chrono::duration_cast<std::chrono::seconds>(kServeAfterRemoval).count()));
   }
 
   // ---- stopping ----
@@ -473,7 +534,12 @@ struct Member::Impl final : runtime::Host, transport::TransportSink, runtime::No
 
   // ---- transport::TransportSink ----
   void on_peer_message(NodeId from, Message message) override { node->on_message(from, std::move(message)); }
-  void on_peer_link(NodeId peer, bool up) override { node->on_peer_link(peer, up); }
+  void on_peer_link(NodeId peer, bool up, Incarnation incarnation) override {
+    node->on_peer_link(peer, up, incarnation);
+  }
+  void on_other_disk(NodeId peer, Incarnation incarnation) override {
+    node->on_disk_replaced(peer, incarnation);
+  }
   void on_incarnation(NodeId peer, Incarnation incarnation) override {
     log_line(Level::info,
              fmt::format("first contact, this disk is trusted from now on node={} incarnation={:x}",
@@ -514,6 +580,8 @@ struct Member::Impl final : runtime::Host, transport::TransportSink, runtime::No
   bool reserve_busy = false;
   Clock::time_point reserve_retry{};
   bool failed_by_log = false;
+  bool removed = false;
+  Clock::time_point removed_until{};
   std::string sentence;
   Stage stage = Stage::running;
   Clock::time_point stage_until{};

@@ -230,6 +230,8 @@ void DataDir::Impl::fill_recovered(RecoveredLog log, const std::optional<Snapsho
   if (log.carried.has_epoch) {
     recovered.membership = log.carried.epoch.membership;
     recovered.initial_ballot = log.carried.epoch.initial_ballot;
+    // The epoch's record is the promise of its initial ballot.
+    recovered.promised = std::max(recovered.promised, recovered.initial_ballot);
   }
   if (snapshot) {
     recovered.snapshot_index = snapshot->meta.index;

@@ -16,6 +16,7 @@ namespace wire = decree::peer;
 
 constexpr size_t kMetaBytesMax = 4u << 20;
 constexpr int kEntriesMax = 65536;
+constexpr size_t kReasonBytesMax = 1024;
 constexpr size_t kLengthBytes = 4;
 
 // ---- encoding ----
@@ -160,6 +161,7 @@ struct Encoder {
     auto* p = to.mutable_forward_reply();
     for (const RequestId& id : m.ids) put(id, p->add_ids());
     p->set_outcome(static_cast<uint32_t>(m.outcome));
+    p->set_reason(m.reason);
   }
   void operator()(const ReadIndex& m) const {
     auto* p = to.mutable_read_index();
@@ -386,6 +388,7 @@ ForwardReply decode(Decoder& d, const wire::ForwardReply& from) {
   for (const auto& id : from.ids()) m.ids.push_back(Decoder::request_id(id));
   m.outcome =
       static_cast<Outcome>(d.narrow<uint8_t>(from.outcome(), static_cast<uint64_t>(Outcome::unknown)));
+  m.reason = from.reason().substr(0, kReasonBytesMax);
   return m;
 }
 

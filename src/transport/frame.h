@@ -21,7 +21,7 @@ enum class FrameKind : uint8_t { hello = 1, welcome = 2, refusal = 3, message = 
 constexpr size_t kFrameHeaderBytes = 16;
 constexpr uint8_t kFrameVersion = 1;
 constexpr size_t kFramePayloadBytesMax = 64u << 20;
-constexpr size_t kHandshakePayloadBytesMax = 4096;
+constexpr size_t kHandshakePayloadBytesMax = 32u << 10;
 
 // Reserves a frame's header at the end of `out`; append the payload, then close the frame.
 size_t open_frame(std::string& out);

@@ -56,13 +56,15 @@ std::string encode_hello(const Hello& hello) {
   wire.set_name(printable(hello.name));
   wire.set_release(printable(hello.release));
   wire.set_boot(hello.boot);
+  for (const std::string& url : hello.peer_urls) wire.add_peer_urls(printable(url));
+  wire.set_membership(hello.membership);
   return wire.SerializeAsString();
 }
 
 std::optional<Hello> decode_hello(std::string_view bytes) {
   peer::Hello wire;
   if (!wire.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) return std::nullopt;
-  if (wire.purpose() < peer::PURPOSE_MAIN || wire.purpose() > peer::PURPOSE_KNOCK) return std::nullopt;
+  if (wire.purpose() < peer::PURPOSE_MAIN || wire.purpose() > peer::PURPOSE_JOIN) return std::nullopt;
   Hello hello;
   hello.format = wire.format_version();
   hello.format_min = wire.format_version_min();
@@ -77,6 +79,8 @@ std::optional<Hello> decode_hello(std::string_view bytes) {
   hello.name = printable(wire.name());
   hello.release = printable(wire.release());
   hello.boot = wire.boot();
+  for (const std::string& url : wire.peer_urls()) hello.peer_urls.push_back(printable(url));
+  hello.membership = wire.membership();
   return hello;
 }
 
@@ -96,6 +100,18 @@ Refusal decode_refusal(std::string_view bytes) {
   for (char& c : reason)
     if (c < ' ' || c > '~') c = '?';
   return Refusal{static_cast<RefusalCode>(code), std::move(reason)};
+}
+
+std::optional<Refusal> check_join(const Self& self, const std::vector<Member>& members, const Hello& hello) {
+  for (const Member& m : members)
+    for (const std::string& url : m.peer_urls)
+      if (std::find(hello.peer_urls.begin(), hello.peer_urls.end(), url) != hello.peer_urls.end())
+        return std::nullopt;
+  return Refusal{
+      RefusalCode::unknown_member,
+      fmt::format("the cluster of member {} has no member at {}: add it first (etcdctl member add {} "
+                  "--peer-urls={}), then start it",
+                  self.name, fmt::join(hello.peer_urls, ","), hello.name, fmt::join(hello.peer_urls, ","))};
 }
 
 std::optional<Refusal> check_hello(const Self& self, const std::vector<Member>& members, const Hello& hello) {
@@ -128,15 +144,14 @@ std::optional<Refusal> check_hello(const Self& self, const std::vector<Member>& 
                           self.member_id));
   if (hello.to_incarnation != Incarnation(0) && hello.to_incarnation != self.incarnation)
     return no(RefusalCode::wrong_incarnation,
-              fmt::format("you know member {} with another disk: its data directory was replaced; remove it "
-                          "from the cluster "
-                          "and add it again",
+              fmt::format("you know member {} with another disk: its data directory was replaced; when the "
+                          "old disk stays silent, the leader lets it in again by itself",
                           self.name));
   if (from->incarnation != Incarnation(0) && from->incarnation != hello.from_incarnation)
     return no(RefusalCode::wrong_incarnation,
               fmt::format("member {} knows you with another disk: your data directory was emptied or "
-                          "replaced, what you promised "
-                          "before is lost; remove this member from the cluster and add it again",
+                          "replaced, what you promised before is lost; when the old disk stays silent, the "
+                          "leader lets you in again by itself, and you vote when you have caught up",
                           self.name));
   return std::nullopt;
 }

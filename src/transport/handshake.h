@@ -13,10 +13,12 @@
 
 namespace decree::transport {
 
-constexpr uint32_t kMessageFormat = 1;     // newest this release speaks
+// 2: knows epochs. The disks of members that speak less are not told to the core, which then begins no epoch
+// by itself: an older member could not follow.
+constexpr uint32_t kMessageFormat = 2;     // newest this release speaks
 constexpr uint32_t kMessageFormatMin = 1;  // oldest it understands
 
-enum class Purpose : uint8_t { main = 1, beats = 2, knock = 3 };
+enum class Purpose : uint8_t { main = 1, beats = 2, knock = 3, join = 4 };
 
 enum class RefusalCode : uint8_t {
   malformed = 1,
@@ -58,6 +60,10 @@ struct Hello {
   std::string name;
   std::string release;
   uint64_t boot = 0;
+  // Purpose join, by a process that has no data yet: its peer URLs; in the answer the members as they are
+  // now.
+  std::vector<std::string> peer_urls;
+  std::string membership;
   friend bool operator==(const Hello&, const Hello&) = default;
 };
 
@@ -68,6 +74,9 @@ std::optional<Hello> decode_hello(std::string_view bytes);
 std::string encode_refusal(const Refusal& refusal);
 // Printable, at most a few hundred characters, whatever was sent.
 Refusal decode_refusal(std::string_view bytes);
+
+// Whether a question of a process without data can be answered: its addresses must belong to a member.
+std::optional<Refusal> check_join(const Self& self, const std::vector<Member>& members, const Hello& hello);
 
 // Whether `hello` may be answered. `members` are all of this member's cluster; an incarnation of 0 there
 // means "to be learned". The reason is worded for the other side.

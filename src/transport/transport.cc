@@ -164,7 +164,7 @@ struct Transport::Impl final : PeerConnectionOwner {
     if (dial.timer != 0) loop.cancel(dial.timer);
     const NodeId node = p.member.node;
     dial.timer = loop.at(Clock::now() + delay, [this, node, purpose, life = alive] {
-      if (!*life) return;
+      if (!*life || !peers.contains(node)) return;
       Peer& peer = peers.at(node);
       Dial& d = purpose == Purpose::beats ? peer.dial_beats : peer.dial_main;
       d.timer = 0;
@@ -193,7 +193,8 @@ struct Transport::Impl final : PeerConnectionOwner {
                      [this, node = p.member.node, purpose, said,
                       life = alive](Result<std::shared_ptr<net::Connection>> c) {
                        if (!*life) return;
-                       connected(peers.at(node), purpose, said, std::move(c));
+                       if (const auto it = peers.find(node); it != peers.end())
+                         connected(it->second, purpose, said, std::move(c));
                      });
   }
 
@@ -214,6 +215,7 @@ struct Transport::Impl final : PeerConnectionOwner {
 
   // ---- PeerConnectionOwner ----
   void on_hello(PeerConnection& c, const Hello& hello) override {
+    if (hello.purpose == Purpose::join) return answer_join(c, hello);
     std::optional<Refusal> refusal = check_hello(options.self, options.members, hello);
     if (refusal) {
       uint64_t suppressed = 0;
@@ -221,6 +223,8 @@ struct Transport::Impl final : PeerConnectionOwner {
         log(LogLevel::warn, "peer connection refused name={} remote={} told=\"{}\" suppressed={}", hello.name,
             c.remote_address(), refusal->reason, suppressed);
       c.refuse(*refusal);
+      if (refusal->code == RefusalCode::wrong_incarnation && is_other_disk(hello))
+        sink.on_other_disk(hello.from, hello.from_incarnation);
       return;
     }
     Peer& p = peers.at(hello.from);
@@ -235,7 +239,32 @@ struct Transport::Impl final : PeerConnectionOwner {
     install(p, take(strangers, c), hello);
   }
 
+  // The asker told who it is in everything but its number; whether its disk is the known one is all that is
+  // wrong.
+  bool is_other_disk(const Hello& hello) const {
+    for (const Member& m : options.members)
+      if (m.node == hello.from && m.member_id == hello.from_member_id && m.node != options.self.node)
+        return m.incarnation != Incarnation(0) && m.incarnation != hello.from_incarnation;
+    return false;
+  }
+
+  void answer_join(PeerConnection& c, const Hello& hello) {
+    if (std::optional<Refusal> refusal = check_join(options.self, options.membership.members, hello)) {
+      uint64_t suppressed = 0;
+      if (refusal_limit.allow(Clock::now(), &suppressed))
+        log(LogLevel::warn, "asked to join, not a member name={} remote={} suppressed={}", hello.name,
+            c.remote_address(), suppressed);
+      c.refuse(*refusal);
+      return;
+    }
+    Hello own = make_hello(options.self, Member{}, Purpose::join);
+    own.membership = encode_membership(options.membership);
+    c.welcome(own, NodeId(0), Purpose::knock);
+    log(LogLevel::info, "told the members to a newcomer name={} remote={}", hello.name, c.remote_address());
+  }
+
   void on_welcome(PeerConnection& c, const Hello& hello) override {
+    if (!peers.contains(c.dialled()->to)) return c.close("not a member any more");
     Peer& p = peers.at(c.dialled()->to);
     std::optional<Refusal> refusal = check_hello(options.self, options.members, hello);
     if (!refusal && hello.from != p.member.node)
@@ -272,14 +301,8 @@ struct Transport::Impl final : PeerConnectionOwner {
     log(LogLevel::warn, "peer refuses us peer={} reason=\"{}\"", p.member.name, reason);
   }
 
-  void on_peer_message(PeerConnection& c, uint32_t epoch, Message message) override {
-    if (epoch != options.epoch) {
-      uint64_t suppressed = 0;
-      if (epoch_limit.allow(Clock::now(), &suppressed))
-        log(LogLevel::warn, "message of another epoch dropped peer={} epoch={} own={} suppressed={}",
-            c.peer().value, epoch, options.epoch, suppressed);
-      return;
-    }
+  void on_peer_message(PeerConnection& c, uint32_t /*epoch*/, Message message) override {
+    if (!peers.contains(c.peer())) return;
     if (const auto* reply = std::get_if<BeatReply>(&message)) {
       Peer& p = peers.at(c.peer());
       if (reply->round == p.beat_round && p.beat_sent != Clock::time_point{}) {
@@ -305,6 +328,7 @@ struct Transport::Impl final : PeerConnectionOwner {
     if (was_refused) refused_connection = nullptr;
     if (take(strangers, c) != nullptr) return;
     if (std::shared_ptr<PeerConnection> dialled = take(dialling, c)) {
+      if (!peers.contains(dialled->dialled()->to)) return;
       Peer& p = peers.at(dialled->dialled()->to);
       const Purpose said = dialled->dialled()->purpose;
       again(p, said == Purpose::beats ? Purpose::beats : Purpose::main, was_refused);
@@ -356,11 +380,11 @@ struct Transport::Impl final : PeerConnectionOwner {
     const bool restarted = p.boot != hello.boot;
     p.boot = hello.boot;
     if (was_up && !restarted) return;
-    if (was_up) sink.on_peer_link(p.member.node, false);
+    if (was_up) sink.on_peer_link(p.member.node, false, Incarnation(0));
     p.traffic.connected = true;
     log(LogLevel::info, "peer connected peer={} node={} release={} remote={}", p.member.name,
         p.member.node.value, hello.release, p.main->remote_address());
-    sink.on_peer_link(p.member.node, true);
+    sink.on_peer_link(p.member.node, true, hello.format >= 2 ? hello.from_incarnation : Incarnation(0));
     if (dials(p) && p.beats == nullptr) want(p, Purpose::beats);
     if (!dials(p) && p.dial_main.timer != 0) {
       loop.cancel(p.dial_main.timer);
@@ -373,7 +397,7 @@ struct Transport::Impl final : PeerConnectionOwner {
     p.traffic.connected = false;
     log(LogLevel::warn, "peer disconnected peer={} cause=\"{}\"", p.member.name, reason);
     if (p.beats != nullptr) p.beats->close("the main connection is gone");
-    sink.on_peer_link(p.member.node, false);
+    sink.on_peer_link(p.member.node, false, Incarnation(0));
     if (refused)
       again(p, Purpose::main, true);
     else
@@ -409,6 +433,66 @@ struct Transport::Impl final : PeerConnectionOwner {
     std::shared_ptr<PeerConnection> found = find_and_erase(list, c);
     if (found != nullptr && found->state() == PeerConnection::State::closing) gone.push_back(found);
     return found;
+  }
+
+  // ---- another epoch ----
+  void set_members(const Membership& membership, const std::vector<Member>& former) {
+    options.epoch = membership.epoch;
+    options.membership = membership;
+    accept_frame.clear();
+    std::vector<Member> all = membership.members;
+    for (const Member& m : former)
+      if (membership.find(m.node) == nullptr) all.push_back(m);
+    for (Member& m : all) {  // what was learned at first contact stays known until an epoch names it
+      const auto known = peers.find(m.node);
+      if (known != peers.end() && m.incarnation == Incarnation(0))
+        m.incarnation = known->second.member.incarnation;
+    }
+    options.members = all;
+    const auto listed = [&](NodeId node) {
+      return std::any_of(all.begin(), all.end(), [&](const Member& m) { return m.node == node; });
+    };
+    std::vector<NodeId> leaving;
+    for (const auto& [node, p] : peers)
+      if (!listed(node)) leaving.push_back(node);
+    for (const NodeId node : leaving) drop(node);
+    for (const Member& m : all) {
+      if (m.node == options.self.node) continue;
+      const bool added = !peers.contains(m.node);
+      Peer& p = peers[m.node];
+      p.traffic.peer = m.node;
+      const bool moved = !added && p.member.peer_urls != m.peer_urls;
+      const bool other_disk =
+          !added && p.member.incarnation != Incarnation(0) && p.member.incarnation != m.incarnation;
+      p.member = m;
+      if (other_disk)
+        for (const auto& c : {p.beats, p.main})
+          if (c != nullptr) c->close("this member has another disk now");
+      if (!started || p.main != nullptr) continue;
+      if ((moved || other_disk) && !p.dial_main.under_way) {  // what kept us waiting does not hold any more
+        p.dial_main.backoff = kBackoffFirst;
+        schedule(p, Purpose::main, milliseconds(0));
+      } else {
+        want(p, Purpose::main);
+      }
+    }
+  }
+
+  void drop(NodeId node) {
+    Peer& p = peers.at(node);
+    log(LogLevel::info, "not a member any more peer={} node={}", p.member.name, node.value);
+    for (Dial* dial : {&p.dial_main, &p.dial_beats})
+      if (dial->timer != 0) loop.cancel(dial->timer);
+    const bool was_up = p.main != nullptr;
+    const std::shared_ptr<PeerConnection> main = p.main;
+    const std::shared_ptr<PeerConnection> beats = p.beats;
+    peers.erase(node);
+    for (const auto& c : {beats, main}) {
+      if (c == nullptr) continue;
+      gone.push_back(c);
+      c->close("not a member any more");
+    }
+    if (was_up) sink.on_peer_link(node, false, Incarnation(0));
   }
 
   // ---- periodic ----
@@ -520,7 +604,7 @@ struct Transport::Impl final : PeerConnectionOwner {
   const PeerConnection* refused_connection = nullptr;
   LineLimit garbage_limit;
   LineLimit refusal_limit;
-  LineLimit epoch_limit;
+  bool started = false;
   uint64_t garbage = 0;
   AcceptKey accept_key;
   std::string accept_frame;
@@ -533,6 +617,7 @@ Transport::~Transport() = default;
 Result<void> Transport::start() {
   Result<void> listening = impl_->listen();
   if (!listening) return listening;
+  impl_->started = true;
   impl_->check();
   return {};
 }
@@ -541,6 +626,10 @@ std::vector<uint16_t> Transport::ports() const {
   std::vector<uint16_t> ports;
   for (const auto& listener : impl_->listeners) ports.push_back(listener->port());
   return ports;
+}
+
+void Transport::set_members(const Membership& membership, const std::vector<Member>& former) {
+  impl_->set_members(membership, former);
 }
 
 void Transport::send(NodeId to, const Message& message) { impl_->send(to, message); }

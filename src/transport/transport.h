@@ -21,8 +21,9 @@ enum class LogLevel : uint8_t { debug, info, warn, error };
 
 struct TransportOptions {
   Self self;
-  uint32_t epoch = 0;
+  uint32_t epoch = 0;  // marks our frames; what a message of another epoch means is the core's business
   std::vector<Member> members;  // of the cluster, self included
+  Membership membership;        // the same, whole, for who asks to join
   std::vector<net::HostPort> listen;
   // ---- caps, stated in docs/operations.md
   size_t unauthenticated_max = 64;          // connections that have not introduced themselves
@@ -35,9 +36,11 @@ class TransportSink {
   virtual ~TransportSink() = default;
   virtual void on_peer_message(NodeId from, Message message) = 0;
   // Up: messages can be exchanged. Down: the main connection broke; told at once.
-  virtual void on_peer_link(NodeId peer, bool up) = 0;
+  virtual void on_peer_link(NodeId peer, bool up, Incarnation incarnation) = 0;
   // First contact with a member whose disk was not known yet. From now on only this one is let in.
   virtual void on_incarnation(NodeId peer, Incarnation incarnation) = 0;
+  // A process with another disk than the known one says it is `peer`, and was turned away.
+  virtual void on_other_disk(NodeId peer, Incarnation incarnation) = 0;
   virtual void on_transport_log(LogLevel level, const std::string& sentence) = 0;
 };
 
@@ -61,6 +64,10 @@ class Transport {
   // Starts listening and dialling. Error: names the address.
   Result<void> start();
   std::vector<uint16_t> ports() const;
+
+  // Another epoch: connects to the added, drops those who are in neither list, dials changed addresses.
+  // `former` are let in to learn that they are removed. `membership` is handed to who asks to join.
+  void set_members(const Membership& membership, const std::vector<Member>& former);
 
   // Best effort. The write leaves with the loop's flush.
   void send(NodeId to, const Message& message);

@@ -36,6 +36,23 @@ class FakeConsensus final : public Consensus {
       peer.member.peer_urls = {"http://127.0.0.1:2380" + std::to_string(i)};
       status_.members.push_back(peer);
     }
+    std::vector<Member> members;
+    for (const PeerStatus& p : status_.members) members.push_back(p.member);
+    membership_ = make_membership(std::move(members));
+  }
+  // The change asked last is decided: the next epoch is the present one.
+  void decide_change() {
+    membership_ = changes.back().second;
+    std::vector<PeerStatus> before;
+    before.swap(status_.members);
+    for (const Member& m : membership_.members) {
+      PeerStatus p;
+      for (const PeerStatus& old : before)
+        if (old.member.node == m.node) p = old;
+      p.member = m;
+      status_.members.push_back(p);
+    }
+    sink_->on_applied(changes.back().first, Reply{});
   }
   void set_sink(ConsensusSink* sink) override { sink_ = sink; }
   uint64_t propose(std::string command) override {
@@ -49,6 +66,11 @@ class FakeConsensus final : public Consensus {
   }
   ConsensusStatus status() const override { return status_; }
   void transfer_leadership(NodeId to) override { transfer_asked = to; }
+  const Membership& membership() const override { return membership_; }
+  uint64_t change_members(Membership next, bool) override {
+    changes.emplace_back(++seq_, std::move(next));
+    return seq_;
+  }
 
   void turn() {
     if (hold) return;
@@ -69,6 +91,9 @@ class FakeConsensus final : public Consensus {
   }
 
   ConsensusStatus status_;
+  Membership membership_;
+  std::vector<std::pair<uint64_t, Membership>> changes;
+  ConsensusSink* sink() { return sink_; }
   Outcome outcome = Outcome::chosen;
   bool hold = false;
   bool reads_ok = true;

@@ -94,6 +94,64 @@ TEST_F(Services, LeadershipMovesToAVoterAndIsAnsweredWhenItHas) {
   EXPECT_EQ(refused.text, "etcdserver: not leader");
 }
 
+TEST_F(Services, MembersAreAddedMovedPromotedAndRemoved) {
+  etcdserverpb::MemberAddRequest add;
+  add.add_peerurls("not a url");
+  EXPECT_EQ(ask("/etcdserverpb.Cluster/MemberAdd", add, nullptr).text,
+            "etcdserver: given member URLs are invalid");
+  add.set_peerurls(0, "http://127.0.0.1:23801");
+  EXPECT_EQ(ask("/etcdserverpb.Cluster/MemberAdd", add, nullptr).text,
+            "etcdserver: Peer URLs already exists");
+  add.set_peerurls(0, "http://127.0.0.1:23809/");
+  int32_t stream = start("/etcdserverpb.Cluster/MemberAdd", add);
+  ASSERT_TRUE(run_until([&] { return consensus.changes.size() == 1; }));
+  EXPECT_FALSE(wire->client.answer(stream).ended) << "answered when the next epoch has decided something";
+  EXPECT_EQ(consensus.changes[0].second.epoch, 1u);
+  EXPECT_EQ(consensus.changes[0].second.voter_count(), 3u) << "it votes when it has caught up";
+  consensus.decide_change();
+  EXPECT_EQ(finish(stream).field("grpc-status"), "0");
+  const Member added = consensus.membership_.members[3];
+  EXPECT_EQ(added.role, MemberRole::joining);
+  EXPECT_EQ(added.node, NodeId(4));
+  EXPECT_EQ(added.peer_urls[0], "http://127.0.0.1:23809");
+
+  etcdserverpb::MemberPromoteRequest promote;
+  promote.set_id(1002);
+  EXPECT_EQ(ask("/etcdserverpb.Cluster/MemberPromote", promote, nullptr).text,
+            "etcdserver: can only promote a learner member");
+  promote.set_id(added.member_id);
+  EXPECT_EQ(ask("/etcdserverpb.Cluster/MemberPromote", promote, nullptr).text,
+            "etcdserver: can only promote a learner member which is in sync with leader");
+  promote.set_id(5);
+  const auto unknown = ask("/etcdserverpb.Cluster/MemberPromote", promote, nullptr);
+  EXPECT_EQ(unknown.code, 5);
+  EXPECT_EQ(unknown.text, "etcdserver: member not found");
+
+  etcdserverpb::MemberUpdateRequest update;
+  update.set_id(1002);
+  update.add_peerurls("http://127.0.0.1:23877");
+  stream = start("/etcdserverpb.Cluster/MemberUpdate", update);
+  ASSERT_TRUE(run_until([&] { return consensus.changes.size() == 2; }));
+  // Somebody else was faster: it looks again and asks again, without a word to the client.
+  consensus.sink()->on_change_refused(consensus.changes[1].first, "the members changed meanwhile: ...");
+  ASSERT_TRUE(run_until([&] { return consensus.changes.size() == 3; }));
+  consensus.decide_change();
+  EXPECT_EQ(finish(stream).field("grpc-status"), "0");
+  EXPECT_EQ(consensus.membership_.members[1].peer_urls[0], "http://127.0.0.1:23877");
+
+  etcdserverpb::MemberRemoveRequest remove;
+  remove.set_id(1003);
+  EXPECT_EQ(ask("/etcdserverpb.Cluster/MemberRemove", remove, nullptr).text, "etcdserver: unhealthy cluster")
+      << "nobody is connected";
+  for (PeerStatus& p : consensus.status_.members) p.connected = true;
+  stream = start("/etcdserverpb.Cluster/MemberRemove", remove);
+  ASSERT_TRUE(run_until([&] { return consensus.changes.size() == 4; }));
+  consensus.decide_change();
+  EXPECT_EQ(finish(stream).field("grpc-status"), "0");
+  EXPECT_EQ(consensus.membership_.find(NodeId(3)), nullptr);
+  EXPECT_EQ(consensus.membership_.bill_quorum, 2u);
+}
+
 TEST_F(Services, WhatIsNotServedYetSaysSoByName) {
   const auto refused = ask("/etcdserverpb.Lease/LeaseGrant", etcdserverpb::LeaseGrantRequest(), nullptr);
   EXPECT_EQ(refused.code, 12);

@@ -72,12 +72,15 @@ def take_ports():
 
 
 class Member:
-    def __init__(self, cluster, number):
+    def __init__(self, cluster, number, slot=None, joins=None):
+        """`slot`: whose ports it takes (its own number's by default); `joins`: the members of the running cluster."""
         self.cluster = cluster
         self.number = number
         self.name = f"m{number}"
-        base = cluster.first_port + (number - 1) * 2
-        host = cluster.network.address(number) if cluster.network else "127.0.0.1"
+        self.slot = slot or number
+        self.joins = joins
+        base = cluster.first_port + (self.slot - 1) * 2
+        host = cluster.network.address(self.slot) if cluster.network else "127.0.0.1"
         self.client = f"{host}:{base}"
         self.peer = f"{host}:{base + 1}"
         self.folder = os.path.join(cluster.folder, self.name)
@@ -89,11 +92,12 @@ class Member:
 
     def flags(self):
         c = self.cluster
-        initial = ",".join(f"{m.name}=http://{m.peer}" for m in c.members)
+        listed = c.members if self.joins is None else [*self.joins, self]
+        initial = ",".join(f"{m.name}=http://{m.peer}" for m in listed)
         return ["--name", self.name, "--data-dir", self.data_dir,
                 "--listen-client-urls", f"http://{self.client}", "--advertise-client-urls", f"http://{self.client}",
                 "--listen-peer-urls", f"http://{self.peer}", "--initial-advertise-peer-urls", f"http://{self.peer}",
-                "--initial-cluster", initial, "--initial-cluster-state", "new",
+                "--initial-cluster", initial, "--initial-cluster-state", "new" if self.joins is None else "existing",
                 "--initial-cluster-token", c.token,
                 "--heartbeat-interval", str(c.heartbeat_ms), "--election-timeout", str(c.election_ms),
                 "--snapshot-count", str(c.snapshot_count)] + c.extra_flags
@@ -176,6 +180,7 @@ class Cluster:
         self.token = token
         self.first_port = take_ports()
         self.members = []
+        self.former = []  # removed from the cluster; their processes are ended with the others
         for number in range(1, members + 1):
             self.members.append(Member(self, number))
 
@@ -185,7 +190,7 @@ class Cluster:
         return self
 
     def __exit__(self, kind, error, _):
-        for m in self.members:
+        for m in self.members + self.former:
             if m.running():
                 m.process.send_signal(signal.SIGCONT)
                 m.process.kill()

@@ -1,8 +1,8 @@
 // Message soup: a scheduler that delivers, loses, repeats and reorders as it likes, cuts links in one
-// direction or both, syncs or crashes disks at any moment, takes and ships snapshots, and then lets the
-// cluster recover. Small and fast; the laboratory does this at length. One seed again: DECREE_SEED=<n>
-// paxos_tests --gtest_filter='RandomSchedule.*'; more of them: DECREE_SEEDS=<count>. In a build with
-// -DDECREE_PLANTED_BUGS, DECREE_PLANTED=<number in planted_bugs.h> must make it fail.
+// direction or both, syncs or crashes disks at any moment, takes and ships snapshots, changes the members,
+// and then lets the cluster recover. Small and fast; the laboratory does this at length. One seed again:
+// DECREE_SEED=<n> paxos_tests --gtest_filter='RandomSchedule.*'; more of them: DECREE_SEEDS=<count>. In a
+// build with -DDECREE_PLANTED_BUGS, DECREE_PLANTED=<number in planted_bugs.h> must make it fail.
 #include <array>
 #include <cstdlib>
 #include <set>
@@ -33,6 +33,7 @@ class Schedule {
     crash_ = rng_.below(4);
     cut_ = rng_.below(3);
     snapshot_ = rng_.below(3);
+    change_ = rng_.below(2) == 0 ? 0 : 1 + rng_.below(5);
     for (auto& [node, m] : cluster_.all()) m.auto_sync = false;
     cluster_.on_send = [this](const Frame& f) { check_sent(f); };
   }
@@ -41,6 +42,7 @@ class Schedule {
     for (int step = 0; step < 3000 && !::testing::Test::HasFailure(); ++step) {
       one_step();
       check_applied();
+      check_epochs();
     }
     if (!::testing::Test::HasFailure()) recover();
   }
@@ -55,13 +57,16 @@ class Schedule {
     options.cached_log_bytes_max = rng_.below(2) == 0 ? 600 : 1u << 20;
     return options;
   }
-  uint32_t any_node() { return 1 + static_cast<uint32_t>(rng_.below(n_)); }
+  uint32_t any_node() {  // of those that were ever started, removed ones included
+    return 1 + static_cast<uint32_t>(rng_.below(cluster_.all().size()));
+  }
 
   // ---- what may happen ----
 
   void one_step() {
     const uint64_t dice = rng_.below(100);
     const uint32_t node = any_node();
+    if (change_ > 0 && rng_.below(600) < change_) change_members();
     if (dice < 60 && !cluster_.net().empty()) {
       deliver();
     } else if (dice < 74) {
@@ -108,6 +113,64 @@ class Schedule {
     cluster_.input(node, Propose{testing::command(node, id.seq, name_of(id), id.boot)});
   }
 
+  // Whatever an operator might ask for, sensible or not; the leader refuses what it must.
+  void change_members() {
+    const uint32_t node = cluster_.leader();
+    if (node == 0 || !cluster_.up(node)) return;
+    Membership next = cluster_.at(node).membership();
+    const Membership before = next;
+    ++next.epoch;
+    for (uint64_t left = 1 + rng_.below(2); left > 0; --left) {
+      const uint64_t dice = rng_.below(10);
+      Member& some = next.members[rng_.below(next.members.size())];
+      if (dice < 4 && next.members.size() < 7 && next_node(next) < NodeId(12)) {
+        Member added;
+        added.node = next_node(next);
+        added.role = dice < 3 ? MemberRole::joining : MemberRole::learner;
+        next.members.push_back(added);
+      } else if (dice < 7 && next.members.size() > 3) {
+        const NodeId gone = some.node;
+        std::erase_if(next.members, [&](const Member& m) { return m.node == gone; });
+      } else if (dice < 8) {
+        some.role = some.role == MemberRole::voter ? MemberRole::learner : MemberRole::voter;
+      } else {
+        some.peer_urls = {"http://elsewhere:" + std::to_string(rng_.below(9))};
+      }
+    }
+    resize_quorums(before, &next);
+    if (rng_.below(4) == 0) {  // flexible quorums
+      next.bill_quorum = 1 + static_cast<uint32_t>(rng_.below(std::max(1u, next.voter_count())));
+      next.election_quorum = next.voter_count() - next.bill_quorum + 1;
+    }
+    const uint32_t asked = rng_.below(3) == 0 ? any_node() : node;
+    if (!cluster_.up(asked)) return;
+    const RequestId id{NodeId(asked), cluster_.member(asked).disk.boots, ++seqs_[asked]};
+    cluster_.input(asked, ChangeMembers{id, std::move(next), rng_.below(4) != 0});
+  }
+
+  // I11: every member that is in an epoch has the same members and base for it. A process that an epoch lists
+  // and that never ran is started.
+  void check_epochs() {
+    std::vector<std::pair<uint32_t, Membership>> starts;
+    for (auto& [node, m] : cluster_.all()) {
+      if (!m.replica) continue;
+      const Membership& now = m.replica->membership();
+      const auto [it, is_new] = epochs_.emplace(now.epoch, now);
+      EXPECT_EQ(it->second, now) << "I11: epoch " << now.epoch << " differs at " << node << ", seed "
+                                 << seed_;
+      if (m.replica->status().role != Role::follower) {
+        EXPECT_TRUE(now.is_voter(NodeId(node))) << "I12: node " << node << ", seed " << seed_;
+      }
+      for (const Member& member : now.members)
+        if (!cluster_.all().contains(member.node.value)) starts.emplace_back(member.node.value, now);
+    }
+    for (const auto& [node, now] : starts) {
+      if (cluster_.all().contains(node) || rng_.below(3) == 0) continue;
+      cluster_.join(node, now);
+      cluster_.member(node).auto_sync = false;
+    }
+  }
+
   void read(uint32_t node) {
     if (!cluster_.up(node)) return;
     const uint64_t seq = ++seqs_[node];
@@ -142,8 +205,8 @@ class Schedule {
     if (rng_.below(2) == 0) link(a, b, false);
   }
   void link(uint32_t a, uint32_t b, bool up) {
-    if (cluster_.up(a)) cluster_.input(a, PeerLink{NodeId(b), up && cluster_.up(b)});
-    if (cluster_.up(b)) cluster_.input(b, PeerLink{NodeId(a), up && cluster_.up(a)});
+    if (cluster_.up(a)) cluster_.link(a, b, up && cluster_.up(b));
+    if (cluster_.up(b)) cluster_.link(b, a, up && cluster_.up(a));
   }
 
   void ship_snapshot() {
@@ -254,7 +317,8 @@ class Schedule {
   void check_fork(uint32_t node, const Accepted& m) {
     testing::Disk fork = cluster_.member(node).disk;
     const RecoveredState left = fork.recover(NodeId(node));
-    EXPECT_GE(left.promised, m.ballot) << "I10: promise not durable at node " << node << ", seed " << seed_;
+    EXPECT_GE(std::max(left.promised, initial_ballot(left.membership)), m.ballot)
+        << "I10: promise not durable at node " << node << ", seed " << seed_;
     for (Slot s = std::max(bases_[m.ballot], left.snapshot_index.next()); s <= m.upto; s = s.next()) {
       const auto held = left.accepted.find(s);
       const bool kept = held != left.accepted.end() && (held->second.law || held->second.ballot >= m.ballot ||
@@ -276,25 +340,43 @@ class Schedule {
     }
     for (auto& [node, m] : cluster_.all()) cluster_.link_all(node, true);
     cluster_.deliver_all();
-    const auto converged = [&] {
+    // Those that the newest epoch lists agree; the removed know it or stand still.
+    const auto newest = [&]() -> const Membership& {
+      const Membership* best = &cluster_.at(1).membership();
       for (auto& [node, m] : cluster_.all())
-        if (cluster_.at(node).status().applied != cluster_.at(1).status().applied || cluster_.leader() == 0)
+        if (m.replica->membership().epoch > best->epoch) best = &m.replica->membership();
+      return *best;
+    };
+    const auto converged = [&] {
+      const Membership& now = newest();
+      if (cluster_.leader() == 0) return false;
+      const Slot applied = cluster_.at(cluster_.leader()).status().applied;
+      for (const Member& m : now.members) {
+        if (!cluster_.all().contains(m.node.value)) {  // it joins now
+          cluster_.join(m.node.value, Membership(now));
           return false;
-      return cluster_.at(1).status().applied >= read_index_;
+        }
+        if (cluster_.at(m.node.value).status().applied != applied ||
+            cluster_.at(m.node.value).membership().epoch != now.epoch)
+          return false;
+      }
+      return applied >= read_index_;
     };
     cluster_.tick(300);
-    EXPECT_TRUE(cluster_.tick_until(converged, 700))
+    EXPECT_TRUE(cluster_.tick_until(converged, 1500))
         << "no progress after the faults stopped, seed " << seed_;
     check_applied();
+    check_epochs();
+    if (::testing::Test::HasFailure()) return;
     std::set<RequestId> kept;
-    for (const DecidedEntry& d : cluster_.member(1).applied) kept.insert(d.entry.id);
+    for (const DecidedEntry& d : cluster_.member(cluster_.leader()).applied) kept.insert(d.entry.id);
     for (const RequestId& id : acknowledged_)
       EXPECT_TRUE(kept.contains(id)) << "acknowledged and lost: " << name_of(id) << ", seed " << seed_;
     const uint32_t leader = cluster_.leader();
     if (leader == 0) return;
     const size_t before = cluster_.log(leader).size();
     cluster_.propose(leader, 1000000, "last");
-    for (uint32_t node = 1; node <= n_; ++node) read(node);
+    for (const Member& m : newest().members) read(m.node.value);
     cluster_.tick(20);
     EXPECT_EQ(cluster_.log(leader).size(), before + 1) << "seed " << seed_;
     if (seed_ % 4 == 0) cluster_.tick(700);
@@ -316,7 +398,9 @@ class Schedule {
   uint64_t crash_ = 0;
   uint64_t cut_ = 0;
   uint64_t snapshot_ = 0;
-  std::array<uint32_t, 8> cuts_{};  // bit b of cuts_[a]: nothing gets from a to b
+  uint64_t change_ = 0;
+  std::map<uint32_t, Membership> epochs_;
+  std::array<uint32_t, 16> cuts_{};  // bit b of cuts_[a]: nothing gets from a to b
   std::map<uint32_t, uint64_t> seqs_;
 
   std::map<uint64_t, Digest128> decided_;  // slot -> entry, by whoever applied it first

@@ -8,6 +8,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -43,6 +44,7 @@ struct SnapshotFile {
   Digest128 chain;
   uint64_t term = 0;
   std::vector<DecidedEntry> prefix;
+  Membership membership;  // that index belongs to
 };
 
 // A member's disk as the durability contract sees it: records that were synced, in order, and the newest
@@ -52,16 +54,23 @@ struct Disk {
   SnapshotFile snapshot;
   Slot truncated;  // entries up to here are gone from the log
   uint64_t boots = 0;
+  Incarnation incarnation;
 
   RecoveredState recover(NodeId node) {
     RecoveredState s;
     s.identity.node = node;
+    s.identity.incarnation = incarnation;
     s.boot = ++boots;
     for (const Record& record : durable) {
       if (const auto* r = std::get_if<PromiseRecord>(&record)) s.promised = std::max(s.promised, r->promised);
       if (const auto* r = std::get_if<EpochRecord>(&record)) {
         s.membership = r->membership;
         s.has_membership = true;
+        s.initial_ballot = r->initial_ballot;
+        std::erase_if(s.accepted, [&](const auto& held) {  // attack A9
+          return held.first >= r->membership.base && !held.second.law &&
+                 held.second.ballot.epoch < r->membership.epoch;
+        });
       }
       if (const auto* r = std::get_if<AcceptRecord>(&record)) {
         s.promised = std::max(s.promised, r->ballot);
@@ -88,6 +97,13 @@ struct Disk {
       s.snapshot_term = snapshot.term;
       s.decided_hint = std::max(s.decided_hint, snapshot.index);
     }
+    if (snapshot.index > Slot(0) && (!s.has_membership || s.membership.epoch < snapshot.membership.epoch)) {
+      s.membership = snapshot.membership;
+      s.has_membership = true;
+      std::erase_if(s.accepted, [&](const auto& held) {
+        return !held.second.law && held.second.ballot.epoch < s.membership.epoch;
+      });
+    }
     s.accepted.erase(s.accepted.begin(), s.accepted.upper_bound(s.snapshot_index));
     return s;
   }
@@ -108,6 +124,8 @@ struct TestMember {
   std::vector<OutcomeNotice> outcomes;
   std::vector<Job> jobs;
   bool auto_sync = true;
+  Membership genesis;  // what its first start was told
+  std::set<uint32_t> linked;
 };
 
 // A snapshot that a member was asked to send.
@@ -121,7 +139,8 @@ class TestCluster {
   explicit TestCluster(uint32_t n, Options options = {}, std::optional<Membership> membership = std::nullopt)
       : membership_(membership ? *membership : members(n)), options_(options) {
     for (const Member& m : membership_.members) {
-      members_[m.node.value];
+      members_[m.node.value].genesis = membership_;
+      members_.at(m.node.value).disk.incarnation = m.incarnation;
       boot(m.node.value);
     }
     for (const Member& m : membership_.members) link_all(m.node.value, true);
@@ -137,7 +156,8 @@ class TestCluster {
     options.seed = 100 + node;
     m.applied = m.disk.snapshot.prefix;
     m.jobs.clear();
-    m.replica = std::make_unique<Replica>(m.disk.recover(NodeId(node)), membership_, options);
+    m.linked.clear();
+    m.replica = std::make_unique<Replica>(m.disk.recover(NodeId(node)), m.genesis, options);
     input(node, Ticked{Tick(now_)});
   }
   // Everything not synced is lost, but for the oldest `kept` records, which reached the disk unnoticed.
@@ -157,9 +177,34 @@ class TestCluster {
   void link_all(uint32_t node, bool link_up) {
     for (auto& [other, m] : members_) {
       if (other == node) continue;
-      if (m.replica) input(other, PeerLink{NodeId(node), link_up && up(node)});
-      if (link_up && up(node) && m.replica) input(node, PeerLink{NodeId(other), true});
+      if (m.replica) link(other, node, link_up && up(node));
+      if (link_up && up(node) && m.replica) link(node, other, true);
     }
+  }
+  void link(uint32_t at, uint32_t peer, bool link_up) {
+    if (link_up)
+      members_.at(at).linked.insert(peer);
+    else
+      members_.at(at).linked.erase(peer);
+    input(at, PeerLink{NodeId(peer), link_up, members_.at(peer).disk.incarnation});
+  }
+  // A process that an epoch lists starts with an empty disk, told who the members are now.
+  void join(uint32_t node, const Membership& now, Incarnation incarnation = Incarnation(0)) {
+    TestMember& m = members_[node];
+    m.genesis = now;
+    m.disk.incarnation = incarnation;
+    boot(node);
+    link_all(node, true);
+  }
+  // Asks `node` for the next epoch, made from what it knows now.
+  void change(uint32_t node, uint64_t seq, const std::function<void(Membership&)>& edit,
+              bool forced = false) {
+    Membership next = at(node).membership();
+    const Membership before = next;
+    ++next.epoch;
+    edit(next);
+    resize_quorums(before, &next);
+    input(node, ChangeMembers{RequestId{NodeId(node), members_.at(node).disk.boots, seq}, next, forced});
   }
 
   void input(uint32_t node, const Input& in) { turn(node, {in}); }
@@ -180,7 +225,7 @@ class TestCluster {
     TestMember& m = members_.at(node);
     if (!m.replica || m.applied.empty() || m.applied.back().slot <= m.disk.snapshot.index) return;
     const DecidedEntry& last = m.applied.back();
-    m.disk.snapshot = SnapshotFile{last.slot, last.chain, last.term, m.applied};
+    m.disk.snapshot = SnapshotFile{last.slot, last.chain, last.term, m.applied, membership_after(m.applied)};
     input(node, SnapshotTaken{last.slot, last.chain, last.term});
   }
   // What a host does with a snapshot from a peer: nothing unless it is newer than what was applied.
@@ -189,7 +234,12 @@ class TestCluster {
     if (!m.replica || (!m.applied.empty() && m.applied.back().slot >= file.index)) return;
     m.disk.snapshot = file;
     m.applied = file.prefix;
-    input(node, SnapshotInstalled{file.index, file.chain, membership_, file.term});
+    input(node, SnapshotInstalled{file.index, file.chain, file.membership, file.term});
+  }
+  Membership membership_after(const std::vector<DecidedEntry>& prefix) const {
+    for (auto d = prefix.rbegin(); d != prefix.rend(); ++d)
+      if (d->entry.kind == EntryKind::stop_sign) return stop_sign_membership(d->entry);
+    return membership_;
   }
   // Snapshots on their way; the test lets them arrive.
   std::deque<SnapshotParcel>& parcels() { return parcels_; }
@@ -306,6 +356,14 @@ class TestCluster {
         for (const DecidedEntry& d : m.applied)
           if (answer.ok && read->slots.contains(d.slot)) answer.entries.push_back(d.entry);
         input(node, answer);
+      }
+      if (const auto* changed = std::get_if<MembershipChanged>(&job)) {
+        std::vector<Member> all = changed->membership.members;
+        all.insert(all.end(), changed->former.begin(), changed->former.end());
+        for (const Member& peer : all)
+          if (peer.node.value != node && members_.contains(peer.node.value) && up(peer.node.value) &&
+              !m.linked.contains(peer.node.value))
+            link(node, peer.node.value, true);
       }
     }
   }

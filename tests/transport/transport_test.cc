@@ -3,10 +3,12 @@
 #include "transport/transport.h"
 
 #include <chrono>
+#include <map>
 
 #include "gtest/gtest.h"
 #include "transport/codec.h"
 #include "transport/frame.h"
+#include "transport/join.h"
 
 namespace decree::transport {
 namespace {
@@ -18,7 +20,8 @@ struct Recorder final : TransportSink {
   void on_peer_message(NodeId from, Message message) override {
     messages.emplace_back(from, std::move(message));
   }
-  void on_peer_link(NodeId peer, bool up) override { links.emplace_back(peer, up); }
+  void on_peer_link(NodeId peer, bool up, Incarnation) override { links.emplace_back(peer, up); }
+  void on_other_disk(NodeId peer, Incarnation incarnation) override { other_disks[peer] = incarnation; }
   void on_incarnation(NodeId peer, Incarnation incarnation) override {
     incarnations.emplace_back(peer, incarnation);
   }
@@ -37,6 +40,7 @@ struct Recorder final : TransportSink {
 
   std::vector<std::pair<NodeId, Message>> messages;
   std::vector<std::pair<NodeId, bool>> links;
+  std::map<NodeId, Incarnation> other_disks;
   std::vector<std::pair<NodeId, Incarnation>> incarnations;
   std::vector<std::string> lines;
 };
@@ -117,6 +121,62 @@ TEST(Transport, MembersFindOneAnotherAndMessagesArriveInOrder) {
   }
   ASSERT_EQ(pair.sinks[1].incarnations.size(), 1U);
   EXPECT_EQ(pair.sinks[1].incarnations[0].second, Incarnation(1002));
+}
+
+Membership with_epoch(std::vector<decree::Member> members, uint32_t epoch) {
+  return make_membership(std::move(members), epoch, Slot(epoch * 10 + 1));
+}
+
+TEST(Transport, MembersAreAddedAndDroppedWhileRunning) {
+  World world;
+  Pair pair(world);
+  const decree::Member second = pair.members[1];
+  TransportOptions alone = pair.options(1);
+  alone.members = {pair.members[0]};
+  pair.start(1, alone);
+  pair.start(2);
+  world.until([&] { return pair.sinks[2].said("not in the cluster"); });
+  EXPECT_FALSE(pair.transports[1]->is_connected(NodeId(2)));
+  pair.transports[1]->set_members(with_epoch(pair.members, 1), {});
+  ASSERT_TRUE(world.until([&] { return pair.both_up(); })) << pair.sinks[2].all_lines();
+  // Removed, but let in until it knows; then dropped.
+  pair.transports[1]->set_members(with_epoch({pair.members[0]}, 2), {second});
+  EXPECT_TRUE(pair.both_up());
+  pair.transports[1]->set_members(with_epoch({pair.members[0]}, 2), {});
+  EXPECT_TRUE(world.until([&] { return !pair.transports[2]->is_connected(NodeId(1)); }));
+  EXPECT_EQ(pair.sinks[1].links.back(), std::pair(NodeId(2), false));
+}
+
+TEST(Transport, AnotherDiskIsTurnedAwayAndToldUntilAnEpochNamesIt) {
+  World world;
+  Pair pair(world);
+  TransportOptions first = pair.options(1);
+  first.members[1].incarnation = Incarnation(555);  // what an epoch named; the process has 1002
+  pair.start(1, first);
+  pair.start(2);
+  ASSERT_TRUE(world.until([&] { return pair.sinks[1].other_disks.count(NodeId(2)) != 0; }));
+  EXPECT_EQ(pair.sinks[1].other_disks[NodeId(2)], Incarnation(1002));
+  EXPECT_TRUE(pair.sinks[1].links.empty());
+  pair.members[1].incarnation = Incarnation(1002);
+  pair.transports[1]->set_members(with_epoch(pair.members, 1), {});
+  EXPECT_TRUE(world.until([&] { return pair.both_up(); })) << pair.sinks[2].all_lines();
+}
+
+TEST(Transport, ANewcomerIsToldTheMembersWhenItsAddressIsListed) {
+  World world;
+  Pair pair(world);
+  TransportOptions o = pair.options(1);
+  o.membership = with_epoch(pair.members, 3);
+  pair.start(1, o);
+  JoinQuestion question{"m2", pair.members[1].peer_urls, pair.members[0].peer_urls};
+  Result<JoinAnswer> told = ask_to_join(world.loop, question, milliseconds(10000));
+  ASSERT_TRUE(told.ok()) << told.error().message;
+  EXPECT_EQ(told->membership, o.membership);
+  EXPECT_EQ(told->cluster, ClusterId(77));
+  question.own_urls = {"http://127.0.0.1:1"};
+  told = ask_to_join(world.loop, question, milliseconds(1));
+  ASSERT_FALSE(told.ok());
+  EXPECT_NE(told.error().message.find("member add"), std::string::npos) << told.error().message;
 }
 
 TEST(Transport, ABigSnapshotChunkDoesNotDelayBeats) {

@@ -46,7 +46,33 @@ uint64_t Ghost::value_hash(const Entry& e) {
 }
 
 Ghost::Ghost(uint32_t members, uint32_t election_quorum, uint32_t bill_quorum)
-    : count_(members), election_quorum_(election_quorum), bill_quorum_(bill_quorum), members_(members + 1) {}
+    : count_(members), members_(members + 1) {
+  EpochGhost& first = epochs_[0];
+  for (uint32_t n = 1; n <= members; ++n) first.voters |= 1u << n;
+  first.election_quorum = election_quorum;
+  first.bill_quorum = bill_quorum;
+}
+
+// I11: an epoch is the same for all. What its record voids is forgotten (A9): neither a report nor an
+// acknowledgement of it binds anybody any more.
+void Ghost::on_epoch(NodeId member, const Membership& membership) {
+  if (membership.epoch == 0) return;
+  EpochGhost& e = epochs_[membership.epoch];
+  if (e.voters == 0) {
+    e.membership = membership;
+    e.election_quorum = membership.election_quorum;
+    e.bill_quorum = membership.bill_quorum;
+    for (const Member& m : membership.members)
+      if (m.role == MemberRole::voter) e.voters |= 1u << m.node.value;
+  } else if (!(e.membership == membership)) {
+    fail("I11", fmt::format("node {} opens epoch {} with other members or another base than somebody before",
+                            member.value, membership.epoch));
+  }
+  MemberGhost& m = of(member);
+  for (std::vector<Ballot>* list : {&m.handed, &m.acknowledged})
+    for (size_t s = membership.base.value; s < list->size(); ++s)
+      if ((*list)[s].epoch < membership.epoch) (*list)[s] = Ballot{};
+}
 
 void Ghost::fail(const char* invariant, std::string sentence) {
   if (breach_) return;
@@ -141,8 +167,10 @@ void Ghost::check_proposal(NodeId from, Slot slot, const Proposal& p) {
   // Existence of a quorum: promisers that report nothing above the highest report of this value.
   Ballot best;
   std::vector<Ballot> seen;
+  const EpochGhost& epoch = epochs_[p.ballot.epoch];
   for (const Report& r : reports) {
-    if (r.covered >= slot) return;  // known chosen to a promiser: I7 watches it
+    if ((epoch.voters >> r.from.value & 1) == 0) continue;  // I12
+    if (r.covered >= slot) return;                          // known chosen to a promiser: I7 watches it
     Ballot reported;
     for (const PromiseRun& run : r.runs)
       if (run.slots.contains(slot)) {
@@ -156,7 +184,7 @@ void Ghost::check_proposal(NodeId from, Slot slot, const Proposal& p) {
       if (q.ballot == reported && q.value == p.value) best = reported;
   }
   const auto agreeing = std::count_if(seen.begin(), seen.end(), [&](const Ballot& b) { return b <= best; });
-  if (agreeing < election_quorum_)
+  if (agreeing < epoch.election_quorum)
     fail("I6", fmt::format("node {} proposes {} at ballot {} for slot {}, but only {} promisers allow it "
                            "(highest report of this "
                            "value: {})",
@@ -255,6 +283,10 @@ void Ghost::check_promise(NodeId from, const Promise& p, const Report& report) {
 void Ghost::on_handed_out(NodeId member, std::span<const PersistedRecord> records) {
   MemberGhost& m = of(member);
   for (const PersistedRecord& r : records) {
+    if (const auto* epoch = std::get_if<EpochRecord>(&r.record)) {
+      on_epoch(member, epoch->membership);
+      m.promised_handed = std::max(m.promised_handed, epoch->initial_ballot);
+    }
     if (const auto* promise = std::get_if<PromiseRecord>(&r.record)) {
       if (promise->promised < m.promised_handed)
         fail("I3", fmt::format("node {} lowers its promise from {} to {}", member.value,
@@ -285,7 +317,9 @@ void Ghost::hold(NodeId member, Slot slot, const Ballot& ballot, bool law, const
   const uint32_t bit = 1u << member.value;
   if ((p->durable_at & bit) != 0) return;
   p->durable_at |= bit;
-  if (static_cast<uint32_t>(__builtin_popcount(p->durable_at)) >= bill_quorum_) choose(slot, *p);
+  const EpochGhost& epoch = epochs_[ballot.epoch];
+  const auto votes = static_cast<uint32_t>(__builtin_popcount(p->durable_at & epoch.voters));
+  if (epoch.voters != 0 && votes >= epoch.bill_quorum) choose(slot, *p);
 }
 
 // The instant of the q2-th durable acceptance, whoever noticed.
@@ -296,6 +330,16 @@ void Ghost::choose(Slot slot, const Proposal& p) {
       fail("I7", fmt::format("slot {} has two chosen values: {} at ballot {} and {} at ballot {}", slot.value,
                              show(s.chosen.id), show(s.chosen.ballot), show(p.id), show(p.ballot)));
     return;
+  }
+  EpochGhost& epoch = epochs_[p.ballot.epoch];
+  if (epoch.stop != Slot(0) && slot > epoch.stop)
+    fail("I11", fmt::format("slot {} is chosen at ballot {}, behind the stop sign at slot {}", slot.value,
+                            show(p.ballot), epoch.stop.value));
+  if (p.kind == EntryKind::stop_sign) {
+    if (chosen_max_ > slot)
+      fail("I11", fmt::format("a stop sign is chosen at slot {} below the chosen slot {}", slot.value,
+                              chosen_max_.value));
+    epoch.stop = slot;
   }
   s.chosen = ChosenSlot{true, p.ballot, p.value, p.digest, p.kind, p.id};
   chosen_max_ = std::max(chosen_max_, slot);
@@ -356,6 +400,7 @@ void Ghost::on_start(NodeId member, const RecoveredState& found) {
   m.capture = 0;
   m.durable.clear();
   m.handed.clear();
+  if (found.has_membership) on_epoch(member, found.membership);
   for (const auto& [slot, accepted] : found.accepted) {
     hold(member, slot, accepted.ballot, accepted.law, accepted.entry);
     at_index(m.handed, slot) = accepted.ballot;

@@ -34,7 +34,8 @@ struct ChosenSlot {
 
 class Ghost {
  public:
-  // Members are nodes 1..members, all voters.
+  // Members are nodes 1..members, all voters in epoch 0; later epochs are learned from the records that open
+  // them.
   Ghost(uint32_t members, uint32_t election_quorum, uint32_t bill_quorum);
 
   // A message leaves `from`.
@@ -132,11 +133,18 @@ class Ghost {
   void choose(Slot slot, const Proposal& proposal);
   bool is_void(const Ballot& reported, Slot slot) const;
   Report own_report(NodeId node, Slot first);
+  void on_epoch(NodeId member, const Membership& membership);
+  struct EpochGhost {
+    Membership membership;
+    uint32_t voters = 0;  // bit per member
+    uint32_t election_quorum = 0;
+    uint32_t bill_quorum = 0;
+    Slot stop;  // where its stop sign is chosen
+  };
   bool covers(const RecoveredState& found, Slot slot, const Ballot& ballot) const;
 
   uint32_t count_;
-  uint32_t election_quorum_;
-  uint32_t bill_quorum_;
+  std::map<uint32_t, EpochGhost> epochs_;
   std::vector<MemberGhost> members_;
   std::vector<SlotGhost> slots_;
   std::map<Ballot, BallotGhost> ballots_;

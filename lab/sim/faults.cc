@@ -139,6 +139,10 @@ bool World::begin_fault(Fault* fault) {
   const bool on_network = fault->kind >= FaultKind::cut_member && fault->kind <= FaultKind::reset_link;
   if (on_process) return begin_process_fault(fault);
   if (on_network) return swarm_.members > 1 && begin_network_fault(fault);
+  if (fault->kind == FaultKind::change) {
+    member(fault->a).ask_change(fault_random_, swarm_.role_changes);
+    return true;
+  }
   if (fault->kind != FaultKind::transfer) return begin_machine_fault(fault);
   for (uint32_t n = 1; n <= swarm_.members; ++n)
     member(n).ask_transfer(NodeId(fault_random_.chance(0.3) ? 0 : fault->b));

@@ -219,6 +219,24 @@ void SimMember::ask_transfer(NodeId to) {
   node_->transfer_leadership(to);
 }
 
+// An operator's wish, sensible or not: the leader refuses what it must.
+void SimMember::ask_change(Random& random, bool roles) {
+  if (node_ == nullptr || paused_) return;
+  const Membership& now = node_->membership();
+  Membership next = now;
+  ++next.epoch;
+  Member& some = next.members[random.below(next.members.size())];
+  if (!roles || random.chance(0.3)) {
+    some.peer_urls = {fmt::format("http://elsewhere:{}", random.below(100))};
+  } else if (some.role != MemberRole::voter) {
+    some.role = random.chance(0.5) ? MemberRole::voter : MemberRole::joining;
+  } else if (now.voter_count() > 2) {
+    some.role = random.chance(0.5) ? MemberRole::learner : MemberRole::joining;
+  }
+  resize_quorums(now, &next);
+  (void)node_->change_members(std::move(next), random.chance(0.8));
+}
+
 // ---- events ----
 
 void SimMember::handle(const Event& e) {

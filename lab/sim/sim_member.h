@@ -40,6 +40,7 @@ class SimMember final : public runtime::Host, public ConsensusSink {
   void resume();
   void set_slow_disk(int64_t extra_us) { slow_disk_us_ = extra_us; }
   void ask_transfer(NodeId to);
+  void ask_change(Random& random, bool roles);
   void jump_clock(int64_t ahead_us);
   void set_clock_rate(double rate);
   void handle(const Event& event);

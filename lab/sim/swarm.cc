@@ -15,7 +15,7 @@ constexpr const char* kFaultNames[] = {
     "cut_one_way",    "cut_link",     "chained",     "cloudflare", "quorum_loss", "constrained",
     "swizzle",        "lose_beats",   "slow_link",   "reset_link", "clock_jump",  "clock_rate",
     "slow_disk",      "disk_full",    "write_error", "sync_error", "read_error",  "rot_log",
-    "rot_superblock", "rot_snapshot", "misdirected", "old_image",  "transfer"};
+    "rot_superblock", "rot_snapshot", "misdirected", "old_image",  "transfer",    "change"};
 static_assert(std::size(kFaultNames) == kFaultKinds);
 
 template <size_t N>
@@ -74,7 +74,7 @@ constexpr FaultKind kDamage[] = {FaultKind::rot_log, FaultKind::rot_superblock, 
                                  FaultKind::misdirected, FaultKind::old_image};
 
 void draw_faults(Random& r, const SwarmLimits& limits, Swarm* s) {
-  for (uint32_t kind = 0; kind < kFaultKinds; ++kind) {
+  for (uint32_t kind = 0; kind < static_cast<uint32_t>(FaultKind::change); ++kind) {
     const double chance = kind < static_cast<uint32_t>(FaultKind::chained) ? 0.3 : 0.2;
     if (!r.chance(chance)) continue;
     s->fault_mean_us[kind] = static_cast<int64_t>(pick(r, {3, 8, 20, 60})) * kSecond;
@@ -121,6 +121,16 @@ Swarm draw_swarm(uint64_t seed, const SwarmLimits& limits) {
   s.think_us = static_cast<int64_t>(pick(r, {20, 200, 1000, 3000})) * kMs;
   s.patience_us = static_cast<int64_t>(pick(r, {300, 2000, 8000})) * kMs;
   s.follow_leader = r.chance(0.5) ? 0 : 0.7;
+  if (r.chance(0.3)) {
+    s.fault_mean_us[static_cast<int>(FaultKind::change)] =
+        static_cast<int64_t>(pick(r, {1, 3, 10, 30})) * kSecond;
+    // The atlas and the second phase count the members as they began: a quorum of them must stay one.
+    const bool damage = std::any_of(std::begin(kDamage), std::end(kDamage), [&s](FaultKind kind) {
+      return s.fault_mean_us[static_cast<int>(kind)] != 0;
+    });
+    s.role_changes = !damage && !s.liveness_core && s.members >= 3;
+    s.options.catch_up_slots_max = pick(r, {1, 20, 5000});
+  }
   return s;
 }
 

@@ -42,6 +42,7 @@ enum class FaultKind : uint8_t {
   misdirected,  // a write to the log lands elsewhere
   old_image,    // the disk becomes what it was before (only with --old-image: not handled yet)
   transfer,     // a leadership transfer is asked for
+  change,       // another epoch is asked for: addresses, and roles where the run allows it
   count,
 };
 constexpr uint32_t kFaultKinds = static_cast<uint32_t>(FaultKind::count);
@@ -77,6 +78,7 @@ struct Swarm {
   double aim_at_leader = 0;                 // share of the faults of one member that hit the leader
   bool halting_run = false;                 // the atlas lets all disks be damaged: to halt is right
   bool liveness_core = false;  // in the second phase only a quorum is healed, the rest stays as it is
+  bool role_changes = false;   // voters become learners and voters again
   double power_failure = 0.5;  // of crashes
   int64_t turn_delay_us = 0;   // mean; more gathers more inputs in one turn
   double turn_spent = 0;       // chance that a turn is told to stop early

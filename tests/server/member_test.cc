@@ -137,12 +137,13 @@ TEST_F(MemberTest, ForeignFilesAndDamageAreRefusedWithTheirOwnCodes) {
   EXPECT_TRUE(fs::exists(folder / "data" / "thesis.txt"));
 }
 
-TEST_F(MemberTest, JoiningARunningClusterIsRefusedInASentence) {
+TEST_F(MemberTest, JoiningWithNobodyToAskIsRefusedInASentence) {
   Config c = config();
   c.joins_existing = true;
   const std::optional<StartProblem> problem = start(c);
   ASSERT_TRUE(problem.has_value());
-  EXPECT_EQ(problem->code, ExitCode::usage);
+  EXPECT_EQ(problem->code, ExitCode::identity);
+  EXPECT_NE(problem->sentence.find("--initial-cluster"), std::string::npos) << problem->sentence;
   EXPECT_FALSE(fs::exists(folder / "data")) << "nothing is created by a refused start";
 }
 

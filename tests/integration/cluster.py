@@ -249,7 +249,7 @@ class Cluster:
                 votes[leader] = votes.get(leader, 0) + 1
             for leader, count in votes.items():
                 if leader in ids and count * 2 > len(self.members):
-                    return self.members[ids[leader] - 1]
+                    return next((m for m in self.members if m.number == ids[leader]), None)
             return None
         return poll("a leader that a majority knows and that answers", cap_seconds, ask)
 

@@ -125,7 +125,8 @@ def main():
             everywhere = [Member(cluster, n) for n in range(1, slots + 1)]
             whole = cluster.members
             cluster.members = everywhere
-            recorder = Recorder(programs, cluster, history, ["--rate", arguments.rate, "--seed", seed, "--deadline-ms", 5000])
+            recorder = Recorder(programs, cluster, history, ["--rate", arguments.rate, "--seed", seed, "--deadline-ms", 5000,
+                                                             "--members-change"])
             cluster.members = whole
             try:
                 poll("the first acknowledged writes", 30, recorder.acknowledged)

@@ -51,6 +51,8 @@ int main(int argc, char** argv) {
   app.add_option("--reads", settings.workload.reads, "linearizable reads of 1000 operations");
   app.add_option("--serializable-reads", settings.workload.serializable_reads, "of 1000 operations");
   app.add_option("--read-seconds", read_seconds, "longest wait for the final reads");
+  app.add_flag("--members-change", settings.members_change,
+               "endpoints without a member are passed over by the final reads");
   app.add_flag("--no-history", no_history, "only count and measure");
   app.add_flag("--no-finish", no_finish, "no final reads");
   CLI11_PARSE(app, argc, argv);

@@ -207,6 +207,7 @@ bool Recorder::ask(size_t member, const char* path, const std::string& message, 
 
 bool Recorder::read_all(std::chrono::seconds longest) {
   const auto until = steady_clock::now() + longest;
+  size_t answered = 0;
   for (size_t member = 0; member < settings_.endpoints.size(); ++member) {
     lab::Operation op;
     op.client = ++clients_;
@@ -216,12 +217,19 @@ bool Recorder::read_all(std::chrono::seconds longest) {
     op.invoke_ns = now_ns();
     const WireRequest wire = to_wire(op);
     std::string body;
-    if (!ask(member, wire.path, wire.message, &body, until)) return false;
+    // An address that no member has any more is passed over, when told that this may be.
+    const auto patience = settings_.members_change ? steady_clock::now() + std::chrono::seconds(2) : until;
+    if (!ask(member, wire.path, wire.message, &body, patience)) {
+      if (settings_.members_change) continue;
+      return false;
+    }
+    if (answered++ == 0) reader_ = member;
     op.return_ns = now_ns();
     op.outcome = OpOutcome::ok;
     if (!from_wire(body, &op)) return false;
     history_.push_back(op);
   }
+  if (answered == 0) return false;
   problem_.clear();
   return true;
 }
@@ -256,7 +264,7 @@ bool Recorder::resolve_unknown(std::chrono::seconds longest) {
     request.set_serializable(true);
     std::string body;
     etcdserverpb::RangeResponse response;
-    if (!ask(0, "/etcdserverpb.KV/Range", request.SerializeAsString(), &body, until)) return false;
+    if (!ask(reader_, "/etcdserverpb.KV/Range", request.SerializeAsString(), &body, until)) return false;
     if (!response.ParseFromString(body)) return false;
     for (const auto& kv : response.kvs()) {
       const auto found = unknown_by_value.find(kv.value());
@@ -294,7 +302,7 @@ bool Recorder::resolve_delete(int64_t revision, steady_clock::time_point until) 
     request.set_serializable(true);
     std::string body;
     etcdserverpb::RangeResponse response;
-    if (!ask(0, "/etcdserverpb.KV/Range", request.SerializeAsString(), &body, until)) return false;
+    if (!ask(reader_, "/etcdserverpb.KV/Range", request.SerializeAsString(), &body, until)) return false;
     if (!response.ParseFromString(body)) return false;
     for (const auto& kv : response.kvs()) {
       if (at == revision) {

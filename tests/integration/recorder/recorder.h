@@ -24,6 +24,7 @@ struct Settings {
   double rate = 6250;                    // operations a second, all members together
   int64_t deadline_ms = 3000;
   uint32_t inflight_max = 20000;
+  bool members_change = false;
   bool keep_history = true;
   WorkloadOptions workload;
 };
@@ -95,6 +96,7 @@ class Recorder final : public client::ChannelUser {
   std::deque<std::pair<int64_t, uint64_t>> deadlines_;  // ns, token
   std::vector<lab::Operation> history_;
   Totals totals_;
+  size_t reader_ = 0;  // a member that answered the final reads
   std::string problem_;
 
   std::chrono::steady_clock::time_point begin_;

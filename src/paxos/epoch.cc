@@ -83,9 +83,7 @@ void Replica::Impl::rebuild_peers(const Membership& next) {
   const auto add = [&](const Member& member, bool is_former) {
     Peer p;
     const Peer* known = peer(member.node);
-    const bool other_disk = known != nullptr && member.incarnation != Incarnation(0) &&
-                            known->incarnation != Incarnation(0) && known->incarnation != member.incarnation;
-    if (known != nullptr && !other_disk) p = *known;
+    if (known != nullptr) p = *known;
     p.node = member.node;
     p.voter = !is_former && member.role == MemberRole::voter;
     p.former = is_former;

@@ -38,6 +38,7 @@ Hello make_hello(const Self& self, const Member& to, Purpose purpose) {
   hello.name = self.name;
   hello.release = self.release;
   hello.boot = self.boot;
+  hello.epoch = self.epoch;
   return hello;
 }
 
@@ -58,6 +59,7 @@ std::string encode_hello(const Hello& hello) {
   wire.set_boot(hello.boot);
   for (const std::string& url : hello.peer_urls) wire.add_peer_urls(printable(url));
   wire.set_membership(hello.membership);
+  wire.set_epoch(hello.epoch);
   return wire.SerializeAsString();
 }
 
@@ -81,6 +83,7 @@ std::optional<Hello> decode_hello(std::string_view bytes) {
   hello.boot = wire.boot();
   for (const std::string& url : wire.peer_urls()) hello.peer_urls.push_back(printable(url));
   hello.membership = wire.membership();
+  hello.epoch = wire.epoch();
   return hello;
 }
 
@@ -142,12 +145,14 @@ std::optional<Refusal> check_hello(const Self& self, const std::vector<Member>& 
     return no(RefusalCode::unknown_member,
               fmt::format("two processes say they are member {} ({:x}): stop one of them", self.name,
                           self.member_id));
-  if (hello.to_incarnation != Incarnation(0) && hello.to_incarnation != self.incarnation)
+  if (hello.epoch >= self.epoch && hello.to_incarnation != Incarnation(0) &&
+      hello.to_incarnation != self.incarnation)
     return no(RefusalCode::wrong_incarnation,
               fmt::format("you know member {} with another disk: its data directory was replaced; when the "
                           "old disk stays silent, the leader lets it in again by itself",
                           self.name));
-  if (from->incarnation != Incarnation(0) && from->incarnation != hello.from_incarnation)
+  if (hello.epoch <= self.epoch && from->incarnation != Incarnation(0) &&
+      from->incarnation != hello.from_incarnation)
     return no(RefusalCode::wrong_incarnation,
               fmt::format("member {} knows you with another disk: your data directory was emptied or "
                           "replaced, what you promised before is lost; when the old disk stays silent, the "

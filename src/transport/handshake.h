@@ -44,6 +44,7 @@ struct Self {
   uint64_t boot = 0;
   std::string name;
   std::string release;
+  uint32_t epoch = 0;
 };
 
 struct Hello {
@@ -64,6 +65,7 @@ struct Hello {
   // now.
   std::vector<std::string> peer_urls;
   std::string membership;
+  uint32_t epoch = 0;  // the sender's
   friend bool operator==(const Hello&, const Hello&) = default;
 };
 
@@ -78,8 +80,9 @@ Refusal decode_refusal(std::string_view bytes);
 // Whether a question of a process without data can be answered: its addresses must belong to a member.
 std::optional<Refusal> check_join(const Self& self, const std::vector<Member>& members, const Hello& hello);
 
-// Whether `hello` may be answered. `members` are all of this member's cluster; an incarnation of 0 there
-// means "to be learned". The reason is worded for the other side.
+// Whether `hello` may be answered. Whose disk is whose is told by the later epoch of the two. `members` are
+// all of this member's cluster; an incarnation of 0 there means "to be learned". The reason is worded for the
+// other side.
 std::optional<Refusal> check_hello(const Self& self, const std::vector<Member>& members, const Hello& hello);
 
 }  // namespace decree::transport

@@ -96,6 +96,8 @@ struct Transport::Impl final : PeerConnectionOwner {
     uint64_t boot = 0;
     uint64_t beat_round = 0;
     Clock::time_point beat_sent{};
+    Incarnation disk;          // of the process that is connected
+    uint32_t hello_epoch = 0;  // ... and its epoch when it introduced itself
     PeerTraffic traffic;
     std::string last_refusal;
     LineLimit refusals;
@@ -103,6 +105,7 @@ struct Transport::Impl final : PeerConnectionOwner {
   };
 
   Impl(net::EventLoop& l, TransportOptions o, TransportSink& s) : loop(l), options(std::move(o)), sink(s) {
+    options.self.epoch = options.epoch;
     for (const Member& m : options.members) {
       if (m.node == options.self.node) continue;
       Peer& p = peers[m.node];
@@ -379,6 +382,8 @@ struct Transport::Impl final : PeerConnectionOwner {
     if (is_beats) return;
     const bool restarted = p.boot != hello.boot;
     p.boot = hello.boot;
+    p.disk = hello.from_incarnation;
+    p.hello_epoch = hello.epoch;
     if (was_up && !restarted) return;
     if (was_up) sink.on_peer_link(p.member.node, false, Incarnation(0));
     p.traffic.connected = true;
@@ -437,7 +442,7 @@ struct Transport::Impl final : PeerConnectionOwner {
 
   // ---- another epoch ----
   void set_members(const Membership& membership, const std::vector<Member>& former) {
-    options.epoch = membership.epoch;
+    options.epoch = options.self.epoch = membership.epoch;
     options.membership = membership;
     accept_frame.clear();
     std::vector<Member> all = membership.members;
@@ -462,14 +467,16 @@ struct Transport::Impl final : PeerConnectionOwner {
       Peer& p = peers[m.node];
       p.traffic.peer = m.node;
       const bool moved = !added && p.member.peer_urls != m.peer_urls;
-      const bool other_disk =
-          !added && p.member.incarnation != Incarnation(0) && p.member.incarnation != m.incarnation;
+      // While we learn our way through old epochs, they list disks that later ones replaced.
+      const bool other_disk = p.main != nullptr && m.incarnation != Incarnation(0) &&
+                              p.disk != m.incarnation && p.hello_epoch < membership.epoch;
+      const bool renamed = !added && p.member.incarnation != m.incarnation;
       p.member = m;
       if (other_disk)
         for (const auto& c : {p.beats, p.main})
           if (c != nullptr) c->close("this member has another disk now");
       if (!started || p.main != nullptr) continue;
-      if ((moved || other_disk) && !p.dial_main.under_way) {  // what kept us waiting does not hold any more
+      if ((moved || renamed) && !p.dial_main.under_way) {  // what kept us waiting does not hold any more
         p.dial_main.backoff = kBackoffFirst;
         schedule(p, Purpose::main, milliseconds(0));
       } else {

@@ -116,7 +116,7 @@ def main():
         rng = random.Random(seed)
         folder = folder_of(arguments, "members")
         history = os.path.join(folder, "history.jsonl")
-        slots = arguments.members + 2
+        slots = arguments.members + (0 if arguments.wipe else 2)
         with Cluster(programs.server, folder, members=arguments.members, snapshot_count=arguments.snapshot_count) as cluster:
             cluster.start()
             cluster.wait_serving()

@@ -148,7 +148,7 @@ class TestCluster {
 
   Replica& at(uint32_t node) { return *members_.at(node).replica; }
   TestMember& member(uint32_t node) { return members_.at(node); }
-  bool up(uint32_t node) { return members_.at(node).replica != nullptr; }
+  bool up(uint32_t node) { return members_.contains(node) && members_.at(node).replica != nullptr; }
 
   void boot(uint32_t node) {
     TestMember& m = members_.at(node);
@@ -372,6 +372,7 @@ class TestCluster {
     TestMember& m = members_.at(node);
     for (std::vector<Outgoing>* queue : {&effects.send_now, &effects.released}) {
       for (Outgoing& o : *queue) {
+        if (!members_.contains(o.to.value)) continue;  // listed, and never started
         net_.push_back(Frame{NodeId(node), o.to, std::move(o.message)});
         on_send(net_.back());
       }

@@ -229,6 +229,7 @@ void Replica::Impl::leave_role() {
   DECREE_SOMETIMES("a leader steps down with reads in a round", !reads_in_round.empty());
   stop_proposed = Slot(0);
   change_wanted = false;
+  change_since = Tick(0);
   abandon_read_rounds();
   if (leader == ballot) follow(Ballot{});
   // Queued but never proposed: definitely not chosen. Own ones stay queued for the next leader.

@@ -162,6 +162,27 @@ TEST(Transport, AnotherDiskIsTurnedAwayAndToldUntilAnEpochNamesIt) {
   EXPECT_TRUE(world.until([&] { return pair.both_up(); })) << pair.sinks[2].all_lines();
 }
 
+// A member that learns its way through old epochs meets disks there that were replaced since.
+TEST(Transport, TheLaterEpochKnowsWhoseDiskIsWhose) {
+  World world;
+  Pair pair(world);
+  TransportOptions behind = pair.options(1);
+  behind.members[1].incarnation = Incarnation(555);
+  behind.epoch = 1;
+  TransportOptions ahead = pair.options(2);
+  ahead.epoch = 4;
+  pair.start(1, behind);
+  pair.start(2, ahead);
+  ASSERT_TRUE(world.until([&] { return pair.both_up(); })) << pair.sinks[1].all_lines();
+  pair.transports[1]->set_members(with_epoch(behind.members, 2), {});
+  EXPECT_TRUE(pair.both_up()) << "epoch 2 lists the old disk, too";
+  pair.members[1].incarnation = Incarnation(1002);
+  pair.transports[1]->set_members(with_epoch(pair.members, 4), {});
+  world.until([] { return false; }, milliseconds(100));
+  EXPECT_TRUE(pair.both_up());
+  EXPECT_TRUE(pair.sinks[1].other_disks.empty());
+}
+
 TEST(Transport, ANewcomerIsToldTheMembersWhenItsAddressIsListed) {
   World world;
   Pair pair(world);

@@ -59,7 +59,9 @@ class Schedule {
     return options;
   }
   uint32_t any_node() {  // of those that were ever started, removed ones included
-    return 1 + static_cast<uint32_t>(rng_.below(cluster_.all().size()));
+    auto it = cluster_.all().begin();
+    std::advance(it, static_cast<std::ptrdiff_t>(rng_.below(cluster_.all().size())));
+    return it->first;
   }
 
   // ---- what may happen ----

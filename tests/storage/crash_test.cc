@@ -62,6 +62,7 @@ Step commit(std::vector<Record> records) {
       if (const auto* e = std::get_if<EpochRecord>(&persisted.record)) {
         model->membership = e->membership;
         model->has_membership = true;
+        model->promised = std::max(model->promised, e->initial_ballot);
         std::erase_if(model->accepted, [&](const auto& held) {
           return held.first >= e->membership.base && held.second.ballot.epoch < e->membership.epoch;
         });

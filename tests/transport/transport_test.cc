@@ -195,7 +195,7 @@ TEST(Transport, ANewcomerIsToldTheMembersWhenItsAddressIsListed) {
   EXPECT_EQ(told->membership, o.membership);
   EXPECT_EQ(told->cluster, ClusterId(77));
   question.own_urls = {"http://127.0.0.1:1"};
-  told = ask_to_join(world.loop, question, milliseconds(1));
+  told = ask_to_join(world.loop, question, milliseconds(1000));
   ASSERT_FALSE(told.ok());
   EXPECT_NE(told.error().message.find("member add"), std::string::npos) << told.error().message;
 }

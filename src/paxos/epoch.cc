@@ -72,6 +72,11 @@ void Replica::Impl::open_epoch(const Membership& next) {
     return;
   }
   if (!leader.is_none()) follow(Ballot{});
+  if (membership.find(self) == nullptr) {  // nobody will propose these for a stranger
+    for (const Waiting& w : waiting) outcome(w.entry.id, Outcome::definitely_not);
+    waiting.clear();
+    waiting_bytes = 0;
+  }
   quiet_until = Tick(std::max(quiet_until.value, now.value + options.election_retry_ticks));
   beat_soon = true;
 }

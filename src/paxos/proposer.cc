@@ -202,8 +202,8 @@ void Replica::Impl::on_forward(NodeId from, const Forward& m) {
   for (const Entry& entry : m.entries) {
     const bool room =
         waiting.size() < options.proposals_queued_max && waiting_bytes < options.proposals_queued_bytes_max;
-    if (!is_leader() || ballot != m.ballot || !room || entry.id.node != from ||
-        (entry.kind != EntryKind::command && entry.kind != EntryKind::stop_sign)) {
+    if (!is_leader() || ballot != m.ballot || !room || membership.find(from) == nullptr ||
+        entry.id.node != from || (entry.kind != EntryKind::command && entry.kind != EntryKind::stop_sign)) {
       refused.push_back(entry.id);
       continue;
     }

@@ -271,7 +271,7 @@ void Replica::Impl::trim_cache() {
 
 void Replica::Impl::submit(Entry entry) {
   if (waiting.size() >= options.proposals_queued_max || waiting_bytes >= options.proposals_queued_bytes_max ||
-      retired) {
+      retired || membership.find(self) == nullptr) {
     DECREE_SOMETIMES("the core's queue of proposals is full", true);
     outcome(entry.id, Outcome::definitely_not);
     return;

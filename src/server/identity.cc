@@ -61,4 +61,8 @@ Incarnation draw_incarnation() {
   return Incarnation(value);
 }
 
+uint64_t request_boot(Incarnation incarnation, uint64_t starts) {
+  return ((incarnation.value & 0xffffffff) << 20) + starts;
+}
+
 }  // namespace decree::server

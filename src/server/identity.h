@@ -19,4 +19,9 @@ Genesis make_genesis(const Config& config);
 // A new disk's random number, never 0.
 Incarnation draw_incarnation();
 
+// The number of this start in requests' ids, which are never used twice. The count of starts begins anew on a
+// new disk: without the disk's own number, a wiped member that learns the log again would take the requests
+// of its former self for its own, and answer its clients with them.
+uint64_t request_boot(Incarnation incarnation, uint64_t starts);
+
 }  // namespace decree::server

@@ -248,6 +248,7 @@ struct Member::Impl final : runtime::Host, transport::TransportSink, runtime::No
 
     runtime::NodeOptions options;
     options.identity = identity;
+    recovered.boot = request_boot(identity.incarnation, recovered.boot);
     options.boot = recovered.boot;
     options.snapshot_count = config.snapshot_count;
     options.snapshot_log_bytes_min = config.snapshot_log_bytes;
@@ -426,6 +427,7 @@ struct Member::Impl final : runtime::Host, transport::TransportSink, runtime::No
     // Others may still have to learn from us what was decided before.
     removed = true;
     removed_until = Clock::now() + kServeAfterRemoval;
+    front->shut_down();  // its clients go elsewhere at once
     log_line(Level::warn,
              fmt::format("this member was removed from the cluster, stopping in s={}",
                          std::chrono::duration_cast<std::chrono::seconds>(kServeAfterRemoval).count()));
@@ -460,7 +462,7 @@ struct Member::Impl final : runtime::Host, transport::TransportSink, runtime::No
       const bool could = someone_can_take_over();
       if (could && replica.role == Role::leader && now < stage_until) return;
       if (could && replica.role == Role::leader) log_line(Level::warn, "nobody took over leadership in time");
-      front->shut_down();
+      if (!removed) front->shut_down();
       stage = Stage::draining;
       stage_until = now + kDrain;
     }

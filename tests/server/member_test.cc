@@ -1,5 +1,6 @@
 // A whole member in this process, on a temporary directory and free ports.
 #include "server/member.h"
+#include "server/identity.h"
 
 #include <filesystem>
 #include <fstream>
@@ -135,6 +136,13 @@ TEST_F(MemberTest, ForeignFilesAndDamageAreRefusedWithTheirOwnCodes) {
   const std::optional<StartProblem> foreign = start(config());
   ASSERT_TRUE(foreign.has_value()) << "a directory with somebody's files was taken";
   EXPECT_TRUE(fs::exists(folder / "data" / "thesis.txt"));
+}
+
+// Found by wiping members under load: a member learned its own requests of before the wipe and answered new
+// ones with them.
+TEST(Identity, ANewDiskNeverUsesARequestNumberAgain) {
+  EXPECT_NE(request_boot(Incarnation(0x123456789abcdef), 1), request_boot(Incarnation(0x123456789abcdee), 1));
+  EXPECT_EQ(request_boot(Incarnation(7), 5), request_boot(Incarnation(7), 4) + 1);
 }
 
 TEST_F(MemberTest, JoiningWithNobodyToAskIsRefusedInASentence) {

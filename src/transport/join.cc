@@ -84,6 +84,7 @@ Result<net::HostPort> address_of(const std::string& url) {
 Result<JoinAnswer> ask_to_join(net::EventLoop& loop, const JoinQuestion& question, milliseconds patience) {
   const Clock::time_point end = Clock::now() + patience;
   std::string problem = "--initial-cluster names nobody but this member";
+  bool heard = false;
   while (!question.contacts.empty()) {
     for (const std::string& url : question.contacts) {
       Result<net::HostPort> address = address_of(url);
@@ -95,7 +96,12 @@ Result<JoinAnswer> ask_to_join(net::EventLoop& loop, const JoinQuestion& questio
         loop.wait(milliseconds(50));
       }
       if (asking.answer) return *asking.answer;
-      problem = fmt::format("{}: {}", url, asking.problem.empty() ? "no answer" : asking.problem);
+      // The last one asked may have been cut off by the end of our patience: what was said before stands.
+      if (!asking.problem.empty())
+        problem = fmt::format("{}: {}", url, asking.problem);
+      else if (!heard)
+        problem = fmt::format("{}: no answer", url);
+      heard = heard || !asking.problem.empty();
       if (Clock::now() >= end) break;
     }
     if (Clock::now() >= end) break;

@@ -298,7 +298,11 @@ void Ghost::on_handed_out(NodeId member, std::span<const PersistedRecord> record
                                accept->first.value, show(accept->ballot), show(m.promised_handed)));
       Slot slot = accept->first;
       for (const Entry& entry : accept->entries) {
-        find_or_add(slot, accept->ballot, entry, "AcceptRecord");
+        // An epoch's initial ballot is used again by a boot that does not find the epoch's record: what was
+        // proposed at it counts from the moment that it left, or that it is durable behind that record.
+        const bool may_vanish =
+            accept->ballot.epoch > 0 && accept->ballot.round == 1 && accept->ballot.node == member;
+        if (!may_vanish) find_or_add(slot, accept->ballot, entry, "AcceptRecord");
         at_index(m.handed, slot) = accept->ballot;
         slot = slot.next();
       }

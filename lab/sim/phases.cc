@@ -17,6 +17,7 @@ constexpr int64_t kPollUs = 250'000;
 // After progress: pending operations end and laggards catch up. With tiny windows on a slow network that is a
 // matter of the backlog, so the bound is generous; it is there to find what never ends.
 constexpr int64_t kSettleWithinUs = 600'000'000;
+constexpr uint64_t kBacklogSlots = 100;
 
 }  // namespace
 
@@ -154,14 +155,21 @@ void World::await_progress(int64_t since_us) {
     const bool done =
         probe.serial != 0 && !probe.waiting && history_[probe.operation].outcome == OpOutcome::ok;
     through += done ? 1 : 0;
-    if (!done) stuck += fmt::format(" {}", probe.member);
+    if (done) continue;
+    stuck += fmt::format(" {}", probe.member);
+    // A restarted member with a long log and a slow processor applies all of it again before it can answer;
+    // its time counts from the end of that.
+    const runtime::Node* node = member(probe.member).node();
+    if (node != nullptr && node->applied().value + kBacklogSlots < node->replica().acceptor().decided().value)
+      replayed_at_us_ = queue_.now_us();
   }
   // A majority at once; a member that was away too long first needs a snapshot (the settling waits for it).
   const auto core = static_cast<uint32_t>(__builtin_popcount(core_));
   if (through > core / 2) {
     phase_ = 2;
     clients_on_ = false;
-  } else if (since_us > kProgressWithinUs) {
+  } else if (queue_.now_us() - std::max(healed_at_us_, replayed_at_us_) > kProgressWithinUs ||
+             since_us > kSettleWithinUs) {
     fail("L1", fmt::format("no progress within ten election timeouts after the faults stopped: no write "
                            "through member(s){}",
                            stuck));

@@ -207,6 +207,7 @@ class World {
   bool clients_on_ = true;
   uint32_t phase_ = 0;
   int64_t healed_at_us_ = 0;
+  int64_t replayed_at_us_ = 0;  // a member was still applying its log
   bool finished_ = false;
 };
 

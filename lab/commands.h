@@ -11,16 +11,23 @@ int check_history_command(const std::string& file, bool also_keys, uint64_t key_
 
 struct SimCommand {
   std::string program = "decree-lab";
-  std::string seeds = "1..100";  // "A..B" or "A"
+  std::string seeds;   // "A..B" or "A"; empty: fresh ones, from the time of day
+  uint32_t fresh = 0;  // so many, from the time of day
+  std::string past;    // a file of seeds that once failed, each with its options
   uint32_t jobs = 1;
-  uint32_t minutes = 0;  // > 0: fresh seeds from A on until the time is over
+  uint32_t minutes = 0;  // > 0: go on until the time is over
   bool verbose = false;
-  std::string trace;          // file, "-" = standard output; needs a single seed
-  std::string history;        // file for the clients' history of a single seed
-  std::string log = "mixed";  // "mixed", "model"
-  std::string store = "kv";   // "kv", "toy"
-  std::string plant;          // planted bug
-  std::string ledger;         // append a line per campaign
+  std::string trace;              // file, "-" = standard output; needs a single seed
+  std::string history;            // file for the clients' history of a single seed
+  bool beats = false;             // heartbeats in the trace
+  std::string profile = "mixed";  // "mixed", "core", "server"
+  uint32_t members = 0;           // 0: drawn
+  bool old_image = false;         // also the fault that is not handled yet
+  bool markers = false;           // how often each was hit
+  std::string log = "mixed";      // "mixed", "model"
+  std::string store = "kv";       // "kv", "toy"
+  std::string plant;              // planted bug
+  std::string ledger;             // append a line per campaign
   double scale = 1;
   uint32_t failures_max = 1;
   uint32_t hash_every = 100;  // every n-th seed is run twice; 0 = never
@@ -45,6 +52,12 @@ struct ModelCommand {
   std::string plant;  // planted bug
 };
 int model_command(const ModelCommand& command);
+
+struct LedgerCommand {
+  std::string file = "lab/ledger.jsonl";
+  std::string readme;  // put the totals between its ledger marks
+};
+int ledger_command(const LedgerCommand& command);
 
 // Names that --plant takes; the empty string when there is none in this program.
 std::string planted_names();

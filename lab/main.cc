@@ -14,12 +14,28 @@ int main(int argc, char** argv) {
   sim.program = argv[0];
   CLI::App* run = app.add_subcommand(
       "sim", "members, network, disks and clients under one virtual clock, every step checked");
-  run->add_option("--seeds", sim.seeds, "a range A..B, or one seed")->capture_default_str();
+  run->add_option("--seeds", sim.seeds,
+                  "a range A..B, or one seed; without: fresh ones from the time of day");
+  run->add_option("--fresh", sim.fresh, "so many fresh seeds (default 100)");
+  run->add_option("--past", sim.past, "run the seeds of a file, each with its options");
   run->add_option("--jobs", sim.jobs, "processes")->capture_default_str()->check(CLI::Range(1, 256));
-  run->add_option("--minutes", sim.minutes, "go on with fresh seeds from A on for so long");
+  run->add_option("--minutes", sim.minutes, "go on with seed after seed for so long");
   run->add_flag("--verbose", sim.verbose, "a line per seed");
   run->add_option("--trace", sim.trace,
                   "write one JSON line per step of a single seed; - is standard output");
+  run->add_flag("--beats", sim.beats, "heartbeats in the trace as well");
+  run->add_option(
+         "--profile", sim.profile,
+         "mixed: two to five simulated minutes of everything; core: five minutes or more of the replica "
+         "on a perfect log; server: ten minutes of log, store and request layer")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"mixed", "core", "server"}));
+  run->add_option("--members", sim.members, "of every cluster; 0: drawn, 1 to 7")
+      ->capture_default_str()
+      ->check(CLI::Range(0, 7));
+  run->add_flag("--old-image", sim.old_image,
+                "also put old images of disks back: not noticed yet, so this finds what it must find");
+  run->add_flag("--markers", sim.markers, "in how many seeds each rare branch was hit");
   run->add_option("--history", sim.history, "write the clients' history of a single seed");
   run->add_option("--log", sim.log,
                   "mixed: half of the seeds on the real log; model: all on a perfect log, faster")
@@ -30,8 +46,7 @@ int main(int argc, char** argv) {
       ->check(CLI::IsMember({"kv", "toy"}));
   run->add_option("--plant", sim.plant, "switch on a planted bug (decree-lab-planted only)");
   run->add_option("--ledger", sim.ledger, "append one line about this campaign to a file");
-  run->add_option("--scale", sim.scale, "length of the fault phase, 1 = two to five simulated minutes")
-      ->capture_default_str();
+  run->add_option("--scale", sim.scale, "length of the fault phase")->capture_default_str();
   run->add_option("--failures", sim.failures_max, "stop after so many")->capture_default_str();
   run->add_option("--twice", sim.hash_every, "run every n-th seed twice and compare the traces; 0 = never")
       ->capture_default_str();
@@ -47,6 +62,10 @@ int main(int argc, char** argv) {
                     "search every order of independent steps");
   explore->add_flag("--no-symmetry", model.no_symmetry, "tell members apart that nobody else can");
   explore->add_option("--plant", model.plant, "switch on a planted bug (decree-lab-planted only)");
+  decree::lab::LedgerCommand ledger;
+  CLI::App* totals = app.add_subcommand("ledger", "adds up the campaigns of lab/ledger.jsonl");
+  totals->add_option("file", ledger.file)->capture_default_str();
+  totals->add_option("--readme", ledger.readme, "put the totals between the ledger marks of this file");
 
   std::string history_file;
   bool also_keys = true;
@@ -79,6 +98,7 @@ int main(int argc, char** argv) {
   CLI11_PARSE(app, argc, argv);
   if (experiment >= 0) return experiment;
   if (run->parsed()) return decree::lab::sim_command(sim);
+  if (totals->parsed()) return decree::lab::ledger_command(ledger);
   if (check->parsed()) return decree::lab::check_history_command(history_file, also_keys, key_steps_max);
   if (all_cases->parsed()) return decree::lab::enumerate_command(enumerate);
   if (explore->parsed()) return decree::lab::model_command(model);

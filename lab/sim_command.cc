@@ -5,6 +5,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <charconv>
 #include <chrono>
 #include <cstring>
@@ -12,11 +13,14 @@
 #include <iostream>
 #include <map>
 #include <memory>
+#include <sstream>
 #include <vector>
 
 #include <fmt/format.h>
 
 #include "lab/commands.h"
+#include "lab/ledger.h"
+#include "lab/sim/coverage.h"
 #include "lab/sim/world.h"
 
 namespace decree::lab {
@@ -43,6 +47,7 @@ struct Report {
   uint32_t text_bytes = 0;
   uint64_t hash = 0;
   int64_t at_us = 0;
+  MarkerSet markers;
   RunStatistics statistics;
 };
 
@@ -62,8 +67,32 @@ RunOptions run_options(const SimCommand& command, bool early_persisted) {
   options.limits.real_log = command.log != "model";
   options.limits.real_store = command.store != "toy";
   options.limits.scale = command.scale;
+  options.limits.members = command.members;
+  options.limits.old_image = command.old_image;
+  options.trace_beats = command.beats;
+  if (command.profile == "core") {
+    options.limits.real_log = options.limits.real_store = false;
+    options.limits.seconds_min = 300;
+    options.limits.seconds_max = 420;
+  } else if (command.profile == "server") {
+    options.limits.server = true;
+    options.limits.seconds_min = options.limits.seconds_max = 600;
+  }
   options.early_persisted = early_persisted;
   return options;
+}
+
+// What must be given again to repeat a seed.
+std::string options_text(const SimCommand& command) {
+  std::string more;
+  if (command.profile != "mixed") more += " --profile " + command.profile;
+  if (!command.plant.empty()) more += " --plant " + command.plant;
+  if (command.log != "mixed") more += " --log " + command.log;
+  if (command.store != "kv") more += " --store " + command.store;
+  if (command.scale != 1) more += fmt::format(" --scale {}", command.scale);
+  if (command.members != 0) more += fmt::format(" --members {}", command.members);
+  if (command.old_image) more += " --old-image";
+  return more;
 }
 
 struct Worker {
@@ -140,7 +169,9 @@ class Campaign {
       Report r;
       r.seed = seed;
       if (!write_all(fd, &r, sizeof r)) return;
+      (void)take_markers();
       RunResult result = World(seed, options_).run();
+      r.markers = take_markers();
       if (!result.breach && command_.hash_every > 0 && seed % command_.hash_every == 0 &&
           World(seed, options_).run().trace_hash != result.trace_hash)
         result.breach = Breach{"determinism", "two runs of the same seed had different traces"};
@@ -197,6 +228,7 @@ class Campaign {
       if (r.kind == 0) continue;
       ++seeds_;
       total_.add(r.statistics);
+      for (size_t m = 0; m < marker_seeds_.size(); ++m) marker_seeds_[m] += r.markers.has(m) ? 1 : 0;
       if (command_.verbose)
         std::cout << fmt::format(
             "seed {}: {} s, {} ops ({} ok, {} unknown), {} slots, {} ballots, {} restarts, trace {:016x}{}\n",
@@ -210,11 +242,7 @@ class Campaign {
   void broken(uint64_t seed, const std::string& id, const std::string& sentence, int64_t at_us) {
     ++failures_;
     if (failures_ > command_.failures_max) return;
-    std::string more;
-    if (!command_.plant.empty()) more += " --plant " + command_.plant;
-    if (command_.log != "mixed") more += " --log " + command_.log;
-    if (command_.store != "kv") more += " --store " + command_.store;
-    if (command_.scale != 1) more += fmt::format(" --scale {}", command_.scale);
+    const std::string more = options_text(command_);
     std::cout << fmt::format(
         "BROKEN in seed {} after {:.3f} simulated s: {}{}{}\n  again: {} sim --seeds {}..{}{} --trace -\n",
         seed, static_cast<double>(at_us) / 1e6, id, id.empty() ? "" : ": ", sentence, command_.program, seed,
@@ -239,34 +267,42 @@ class Campaign {
         "{} seeds, {} broken; {:.1f} simulated hours, {} events, {} operations ({} ok, {} refused, {} "
         "unknown), {} slots, {} ballots\n"
         "faults: {}:{}; messages lost {}, doubled {}, delayed {}; restarts {}, snapshots taken {}, installed "
-        "{}, disks forked {}\n"
+        "{}, disks forked {}; processes stopped by their disk {}, starts refused {}, members halted by "
+        "damage "
+        "{}, clusters {}; only a quorum healed in {}\n"
         "{:.1f} s of CPU, {:.1f} s of time: {:.0f} seeds per CPU-hour, {:.0f} simulated seconds per "
         "CPU-second\n",
         seeds_, failures_, static_cast<double>(t.simulated_us) / 3.6e9, t.events, t.operations, t.ok,
         t.failed, t.unknown, t.slots, t.ballots, fault_count, faults, t.lost, t.duplicated, t.straggled,
-        t.restarts, t.snapshots_taken, t.snapshots_installed, t.forks, cpu, wall,
-        cpu > 0 ? static_cast<double>(seeds_) * 3600 / cpu : 0,
+        t.restarts, t.snapshots_taken, t.snapshots_installed, t.forks, t.stopped, t.refused, t.halted,
+        t.halted_runs, t.core_runs, cpu, wall, cpu > 0 ? static_cast<double>(seeds_) * 3600 / cpu : 0,
         cpu > 0 ? static_cast<double>(t.simulated_us) / 1e6 / cpu : 0);
-    if (!command_.ledger.empty()) append_ledger(cpu, fault_count);
+    tell_markers();
+    if (command_.ledger.empty()) return;
+    LedgerLine line;
+    line.what = "sim " + command_.profile;
+    line.first_seed = first_;
+    line.seeds = seeds_;
+    line.cpu_seconds = cpu;
+    line.failures = failures_;
+    line.markers = marker_names().size();
+    line.markers_hit = markers_hit();
+    append_ledger(command_.ledger, line, total_);
   }
 
-  void append_ledger(double cpu, uint64_t fault_count) {
-    std::ofstream out(command_.ledger, std::ios::app);
-    const RunStatistics& t = total_;
-    std::string kinds;
-    for (uint32_t kind = 0; kind < kFaultKinds; ++kind)
-      kinds += fmt::format("{}\"{}\":{}", kinds.empty() ? "" : ",", fault_name(static_cast<FaultKind>(kind)),
-                           t.faults[kind]);
-    const auto now =
-        std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch())
-            .count();
-    const char* commit = std::getenv("DECREE_COMMIT");
-    out << fmt::format(
-        "{{\"commit\":\"{}\",\"unix\":{},\"first_seed\":{},\"seeds\":{},\"simulated_s\":{},\"operations\":{},"
-        "\"unknown\":{},"
-        "\"slots\":{},\"faults\":{},\"by_kind\":{{{}}},\"cpu_s\":{:.0f},\"failures\":{}}}\n",
-        commit != nullptr ? commit : "", now, first_, seeds_, t.simulated_us / 1'000'000, t.operations,
-        t.unknown, t.slots, fault_count, kinds, cpu, failures_);
+  size_t markers_hit() const {
+    return static_cast<size_t>(
+        std::count_if(marker_seeds_.begin(), marker_seeds_.end(), [](uint64_t n) { return n > 0; }));
+  }
+
+  void tell_markers() {
+    const std::vector<const char*>& names = marker_names();
+    std::cout << fmt::format("rare branches: {} of {} hit{}\n", markers_hit(), names.size(),
+                             markers_hit() < names.size() ? "; never:" : "");
+    for (size_t m = 0; m < names.size(); ++m)
+      if (marker_seeds_[m] == 0 || command_.markers)
+        std::cout << fmt::format("  {}{}\n", names[m],
+                                 command_.markers ? fmt::format(": {}", marker_seeds_[m]) : std::string());
   }
 
   const SimCommand& command_;
@@ -278,6 +314,8 @@ class Campaign {
   uint64_t seeds_ = 0;
   uint32_t failures_ = 0;
   RunStatistics total_;
+  std::vector<uint64_t> marker_seeds_ =
+      std::vector<uint64_t>(marker_names().size());  // in how many seeds each was hit
 };
 
 // A single seed with its story told.
@@ -306,12 +344,66 @@ int run_traced(const SimCommand& command, RunOptions options, uint64_t seed) {
   return 1;
 }
 
+// Lines "SEED [options] # what it once found". An option that is not named has its default.
+int run_past(const SimCommand& command) {
+  std::ifstream in(command.past);
+  if (!in) {
+    std::cerr << fmt::format("decree-lab: --past {}: cannot be read\n", command.past);
+    return 2;
+  }
+  int worst = 0;
+  for (std::string line; std::getline(in, line);) {
+    std::istringstream words(line.substr(0, line.find('#')));
+    SimCommand one = command;
+    one.past.clear();
+    one.ledger.clear();
+    if (!(words >> one.seeds)) continue;
+    for (std::string word; words >> word;) {
+      if (word == "--profile")
+        words >> one.profile;
+      else if (word == "--log")
+        words >> one.log;
+      else if (word == "--store")
+        words >> one.store;
+      else if (word == "--scale")
+        words >> one.scale;
+      else if (word == "--members")
+        words >> one.members;
+      else {
+        std::cerr << fmt::format("decree-lab: {}: unknown option {} in: {}\n", command.past, word, line);
+        return 2;
+      }
+    }
+    uint64_t first = 0;
+    uint64_t last = 0;
+    if (!parse_seeds(one.seeds, &first, &last)) {
+      std::cerr << fmt::format("decree-lab: {}: no seed in: {}\n", command.past, line);
+      return 2;
+    }
+    const RunResult result = World(first, run_options(one, false)).run();
+    std::cout << fmt::format(
+        "seed {}{}: {}\n", first, options_text(one),
+        result.breach ? "BROKEN: " + result.breach.invariant + ": " + result.breach.sentence : "clean");
+    if (result.breach) worst = 1;
+  }
+  return worst;
+}
+
 }  // namespace
 
 int sim_command(const SimCommand& command) {
+  if (!command.past.empty()) return run_past(command);
   uint64_t first = 0;
   uint64_t last = 0;
-  if (!parse_seeds(command.seeds, &first, &last)) {
+  if (command.seeds.empty()) {
+    // Fresh: milliseconds since 1970, so that two campaigns hardly ever meet the same ones.
+    first = static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(
+                                      std::chrono::system_clock::now().time_since_epoch())
+                                      .count());
+    last = first + (command.fresh != 0 ? command.fresh : 100) - 1;
+    std::cout << fmt::format("fresh seeds; these again: {} sim --seeds {}..{}{}\n", command.program, first,
+                             last, options_text(command));
+  } else if (!parse_seeds(command.seeds, &first, &last)) {
     std::cerr << fmt::format("decree-lab: --seeds {}: give a range of numbers such as 1..1000\n",
                              command.seeds);
     return 2;

@@ -8,13 +8,12 @@
 
 namespace decree::lab {
 
+std::string show(const RequestId& id) { return fmt::format("{}/{}/{}", id.node.value, id.boot, id.seq); }
 std::string show(const Ballot& b) {
   return b.is_none() ? "none" : fmt::format("{}.{}.{}@{}", b.epoch, b.round, b.priority, b.node.value);
 }
 
 namespace {
-
-std::string show(const RequestId& id) { return fmt::format("{}/{}/{}", id.node.value, id.boot, id.seq); }
 
 template <class T>
 T& at_index(std::vector<T>& items, Slot slot) {
@@ -347,6 +346,7 @@ void Ghost::choose(Slot slot, const Proposal& p) {
   }
   s.chosen = ChosenSlot{true, p.ballot, p.value, p.digest, p.kind, p.id};
   chosen_max_ = std::max(chosen_max_, slot);
+  if (choice_log_ != nullptr) choice_log_->push_back(slot);
   for (const Proposal& q : s.proposals)
     if (q.proposed && q.ballot > p.ballot && q.value != p.value)
       fail("I7", fmt::format("slot {}: {} becomes chosen at ballot {} although ballot {} proposes {}",

@@ -61,6 +61,9 @@ class Ghost {
   // fork.
   void check_fork(NodeId member, const RecoveredState& found);
 
+  // Slots are added here at the instant they become chosen.
+  void set_choice_log(std::vector<Slot>* log) { choice_log_ = log; }
+
   const Breach& breach() const { return breach_; }
   const ChosenSlot* chosen(Slot slot) const;
   Slot chosen_prefix() const { return Slot(chain_.size() - 1); }
@@ -153,9 +156,11 @@ class Ghost {
   std::unordered_map<RequestId, Slot, IdHash> chosen_ids_;  // look-up only
   std::unordered_map<RequestId, bool, IdHash> refused_ids_;
   Slot chosen_max_;
+  std::vector<Slot>* choice_log_ = nullptr;
   Breach breach_;
 };
 
 std::string show(const Ballot& ballot);
+std::string show(const RequestId& id);
 
 }  // namespace decree::lab

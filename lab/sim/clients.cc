@@ -11,6 +11,7 @@
 namespace decree::lab {
 
 void World::start_clients() {
+  schedule_chore();
   // Behind the ordinary clients stands one probe per member, idle until the faults stop.
   clients_.resize(swarm_.clients + swarm_.members);
   for (uint32_t c = 0; c < clients_.size(); ++c) {
@@ -58,6 +59,7 @@ SimpleRequest World::make_request(uint32_t client, OpKind kind) {
 
 Operation World::make_operation(uint32_t client) {
   Operation op;
+  bool old = false;
   const uint64_t dice = client_random_.below(100);
   if (dice < 35) {
     op.kind = OpKind::put;
@@ -66,11 +68,17 @@ Operation World::make_operation(uint32_t client) {
   } else if (dice < 75) {
     op.kind = OpKind::range;
     op.serializable = client_random_.chance(0.35);
+    old = client_random_.chance(swarm_.old_reads);
   } else {
     op.kind = OpKind::txn;
   }
   if (op.kind != OpKind::txn) {
     op.request = make_request(client, op.kind);
+    const int64_t seen = clients_[client].revision;
+    if (old && seen > 1)
+      op.request.at_revision =
+          seen -
+          static_cast<int64_t>(client_random_.below(std::min<uint64_t>(static_cast<uint64_t>(seen), 50)));
     return op;
   }
   // Compare-and-swap over one to three keys, mostly with what was last seen of them.
@@ -96,6 +104,23 @@ Operation World::make_operation(uint32_t client) {
   if (client_random_.chance(0.3)) op.then_branch.push_back(make_request(client, OpKind::range));
   op.else_branch.push_back(make_request(client, client_random_.chance(0.9) ? OpKind::range : OpKind::remove));
   return op;
+}
+
+void World::on_chore() {
+  if (!faults_on_) return;
+  schedule_chore();
+  const uint32_t n = static_cast<uint32_t>(client_random_.between(1, swarm_.members));
+  const auto keep = static_cast<int64_t>(client_random_.exponential(30));
+  if (trace_.wanted()) note(n, "compaction asked", fmt::format("\"keep\":{}", keep));
+  member(n).ask_compaction(keep, client_random_.chance(0.5));
+}
+
+void World::schedule_chore() {
+  if (swarm_.compact_mean_us == 0) return;
+  Event e;
+  e.kind = EventKind::chore;
+  queue_.schedule(
+      static_cast<int64_t>(client_random_.exponential(static_cast<uint64_t>(swarm_.compact_mean_us))), e);
 }
 
 void World::client_next(uint32_t client) {
@@ -152,6 +177,7 @@ void World::finish(uint32_t client, uint64_t serial, OpOutcome outcome) {
     op.succeeded = false;
     if (op.kind == OpKind::range) op.revision = 0;
   } else {
+    if (op.request.at_revision == 0) c.revision = std::max(c.revision, op.revision);
     for (const SimpleAnswer& a : op.answers)
       for (const SeenKv& kv : a.kvs)
         clients_[client].last_mod[(std::stoull(kv.key.substr(1)) - 10) % 32] = kv.mod;

@@ -23,6 +23,7 @@ enum class EventKind : uint8_t {
   heal,         // a = fault number to take back
   start,        // member's process starts
   phase,        // the next phase of the run
+  chore,        // somebody compacts
 };
 
 struct Event {

@@ -85,21 +85,62 @@ class KvStore final : public StoreUnderTest {
   int64_t revision() const override { return store_.current_revision(); }
 
   std::string encode(const Operation& op) const override {
-    if (op.kind == OpKind::put) {
-      pb::PutRequest r;
-      fill(op.request, &r);
-      return kv::encode_command(kv::CommandType::put, r.SerializeAsString());
+    std::string_view method;
+    const std::string request = encode_request(op, &method);
+    const kv::CommandType type = op.kind == OpKind::put      ? kv::CommandType::put
+                                 : op.kind == OpKind::remove ? kv::CommandType::delete_range
+                                                             : kv::CommandType::txn;
+    return kv::encode_command(type, request);
+  }
+
+  kv::Store* kv() override { return &store_; }
+
+  std::string encode_request(const Operation& op, std::string_view* method) const override {
+    switch (op.kind) {
+      case OpKind::put: {
+        pb::PutRequest r;
+        fill(op.request, &r);
+        *method = "Put";
+        return r.SerializeAsString();
+      }
+      case OpKind::remove: {
+        pb::DeleteRangeRequest r;
+        fill(op.request, &r);
+        *method = "DeleteRange";
+        return r.SerializeAsString();
+      }
+      case OpKind::range: {
+        pb::RangeRequest r;
+        fill(op.request, &r);
+        r.set_serializable(op.serializable);
+        *method = "Range";
+        return r.SerializeAsString();
+      }
+      default: {
+        pb::TxnRequest r;
+        for (const Comparison& c : op.compare) fill(c, r.add_compare());
+        for (const SimpleRequest& branch : op.then_branch) fill(branch, r.add_success());
+        for (const SimpleRequest& branch : op.else_branch) fill(branch, r.add_failure());
+        *method = "Txn";
+        return r.SerializeAsString();
+      }
     }
-    if (op.kind == OpKind::remove) {
-      pb::DeleteRangeRequest r;
-      fill(op.request, &r);
-      return kv::encode_command(kv::CommandType::delete_range, r.SerializeAsString());
-    }
-    pb::TxnRequest r;
-    for (const Comparison& c : op.compare) fill(c, r.add_compare());
-    for (const SimpleRequest& s : op.then_branch) fill(s, r.add_success());
-    for (const SimpleRequest& s : op.else_branch) fill(s, r.add_failure());
-    return kv::encode_command(kv::CommandType::txn, r.SerializeAsString());
+  }
+
+  std::string encode_compaction(int64_t revision, bool physical) const override {
+    pb::CompactionRequest r;
+    r.set_revision(revision);
+    r.set_physical(physical);
+    return r.SerializeAsString();
+  }
+
+  bool decode_answer(const std::string& bytes, Operation* op) const override {
+    if (op->kind != OpKind::range) return decode(Reply{0, bytes}, op);
+    pb::RangeResponse r;
+    if (!r.ParseFromString(bytes)) return false;
+    op->answers.assign(1, answer(r));
+    op->revision = r.header().revision();
+    return true;
   }
 
   bool decode(const Reply& reply, Operation* op) const override {
@@ -138,11 +179,7 @@ class KvStore final : public StoreUnderTest {
     pb::RangeRequest request;
     fill(op->request, &request);
     const Reply reply = store_.range_whole(request, 1);
-    pb::RangeResponse r;
-    if (reply.code != 0 || !r.ParseFromString(reply.body)) return false;
-    op->answers.assign(1, answer(r));
-    op->revision = r.header().revision();
-    return true;
+    return reply.code == 0 && decode_answer(reply.body, op);
   }
 
  private:

@@ -47,6 +47,7 @@ void Network::heal_all() {
       link.beat_loss = 0;
       link.extra_us = 0;
       link.clog_until_us = 0;
+      link.last_delivery_us = 0;  // what is still on its way from a clogged stretch holds up nothing new
     }
   profile_.loss = 0;
   profile_.duplicate = 0;

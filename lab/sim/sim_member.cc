@@ -32,6 +32,14 @@ class SimMember::WatchedMachine final : public StateMachine {
   StoreUnderTest& store_;
 };
 
+namespace {
+
+bool is_beat(const Message& message) {
+  return std::holds_alternative<Beat>(message) || std::holds_alternative<BeatReply>(message);
+}
+
+}  // namespace
+
 SimMember::SimMember(World& world, NodeId self, std::unique_ptr<Disk> disk)
     : world_(world), self_(self), disk_(std::move(disk)), random_(world.random().fork()) {
   identity_ = Identity{ClusterId(77), self, 1000 + self.value, Incarnation(world.random().next() | 1)};
@@ -68,6 +76,7 @@ void SimMember::start() {
       runtime::restore_newest(disk_->snapshots(), *machine_, recovered);
   if (!restored) return refuse_start(restored.error());
   world_.ghost().on_start(self_, recovered);
+  if (world_.trace().wanted()) world_.tell_chosen(self_.value);
 
   std::vector<Member> members;
   for (uint32_t n = 1; n <= world_.members(); ++n)
@@ -97,10 +106,12 @@ void SimMember::start() {
   node_ =
       std::make_unique<runtime::Node>(*this, std::move(replica), *machine_, disk_->snapshots(), node_options);
   node_->set_sink(this);
+  open_front();
   started_us_ = clock_us();
   log_full_ = reserve_full_ = reserve_busy_ = false;
   last_commit_us_ = world_.queue().now_us();
   marked_idle_ = false;
+  decided_told_ = node_->replica().acceptor().decided();
   turn_pending_ = false;
   snapshots_installed_ = snapshots_taken_ = 0;
   world_.note(self_.value, "start",
@@ -161,14 +172,20 @@ void SimMember::crash(CrashKind kind) {
   world_.note(self_.value, "crash",
               fmt::format("\"kind\":\"{}\",\"writing\":{}", kind == CrashKind::power ? "power" : "process",
                           writing.size()));
+  std::vector<Front::Answer> waiting;
+  if (front_) waiting = front_->hang_up();
+  front_.reset();
+  consensus_.reset();
   node_.reset();
   drop_work();
   disk_->crash(kind, writing, random_);
   paused_ = false;
   for (auto* asked : {&writes_, &reads_}) {
-    for (const auto& [seq, a] : *asked) world_.finish(a.client, a.serial, OpOutcome::unknown);
+    for (const auto& [seq, a] : *asked)
+      if (a.client != kNoClient) world_.finish(a.client, a.serial, OpOutcome::unknown);
     asked->clear();
   }
+  for (const Front::Answer& a : waiting) world_.finish(a.client, a.serial, OpOutcome::unknown);
   store_.reset();
   machine_.reset();
   world_.on_process_end(self_.value);
@@ -209,6 +226,7 @@ void SimMember::on_tick() {
   node_->on_tick(Tick(static_cast<uint64_t>((clock_us() - started_us_) / world_.swarm().tick_us + 1)));
   const double real_us = static_cast<double>(world_.swarm().wake_us) / clock_rate_;
   schedule(static_cast<int64_t>(real_us), EventKind::tick);
+  if (front_) front_->tick();
   if (reserve_full_ && world_.queue().now_us() >= reserve_retry_us_) prepare_reserve();
   mark_when_idle();
   turn_soon();
@@ -269,7 +287,7 @@ void SimMember::handle(const Event& e) {
       break;
     case EventKind::deliver: {
       Flight flight = world_.take_flight(e.a);
-      if (world_.trace().wanted())
+      if (world_.trace().wanted() && (world_.options().trace_beats || !is_beat(flight.message)))
         world_.note(self_.value, "receive",
                     fmt::format("\"from\":{},\"message\":\"{}\",{}", flight.from.value,
                                 message_name(flight.message), trace_fields(flight.message)));
@@ -321,6 +339,7 @@ void SimMember::wake() {
 
 void SimMember::turn() {
   if (node_->turn()) wake();
+  if (front_) front_->slice();
   after_turn();
 }
 
@@ -345,6 +364,11 @@ void SimMember::after_turn() {
     world_.fail(broken.substr(0, broken.find_first_of(" :")).c_str(),
                 fmt::format("node {}: {}", self_.value, broken));
   ghost.on_step(self_, node_->replica());
+  const Slot decided = node_->replica().acceptor().decided();
+  if (world_.trace().wanted() && decided > decided_told_)
+    world_.note(self_.value, node_->replica().status().role == Role::leader ? "announces" : "learns",
+                fmt::format("\"decided\":[{},{}]", decided_told_.value + 1, decided.value));
+  decided_told_ = decided;
   ghost.on_applied(self_, node_->applied(), node_->chain());
   if (node_->failure()) stop_process(Error(*node_->failure()));
 }
@@ -365,69 +389,5 @@ void SimMember::run(std::function<void()> work, std::function<void()> done) {
 }
 
 bool SimMember::turn_spent() { return random_.chance(world_.swarm().turn_spent); }
-
-// ---- clients ----
-
-void SimMember::on_request(uint32_t client, uint64_t serial) {
-  if (!world_.is_waiting(client, serial)) return;  // given up meanwhile
-  Operation& op = world_.operation_of(client);
-  if (op.kind == OpKind::range && op.serializable) {
-    // A member that has not caught up since its start answers nothing (attack A10).
-    const bool done = node_->status().replica.ready && store_->read(&op);
-    world_.finish(client, serial, done ? OpOutcome::ok : OpOutcome::fail);
-    return;
-  }
-  Asked asked{client, serial, Slot(0)};
-  if (op.kind == OpKind::range) {
-    asked.acknowledged_before = world_.acknowledged();
-    reads_[node_->read()] = asked;
-  } else {
-    const uint64_t seq = node_->propose(store_->encode(op));
-    writes_[seq] = asked;
-    world_.remember_request(RequestId{self_, boot_, seq}, client);
-  }
-  turn_soon();
-}
-
-void SimMember::on_applied(uint64_t seq, Reply reply) {
-  const auto it = writes_.find(seq);
-  if (it == writes_.end()) return;  // told "unknown" before
-  const Asked asked = it->second;
-  writes_.erase(it);
-  if (!world_.is_waiting(asked.client, asked.serial)) return;
-  Operation& op = world_.operation_of(asked.client);
-  if (!store_->decode(reply, &op))
-    return world_.fail("I17", fmt::format("node {} answered with an error: code {} {}", self_.value,
-                                          reply.code, reply.body));
-  world_.on_acknowledged(node_->applied());
-  world_.finish(asked.client, asked.serial, OpOutcome::ok);
-}
-
-void SimMember::on_outcome(uint64_t seq, Outcome outcome) {
-  if (outcome == Outcome::definitely_not) world_.ghost().on_definitely_not(RequestId{self_, boot_, seq});
-  const auto it = writes_.find(seq);
-  if (it == writes_.end()) return;
-  const Asked asked = it->second;
-  writes_.erase(it);
-  world_.finish(asked.client, asked.serial,
-                outcome == Outcome::definitely_not ? OpOutcome::fail : OpOutcome::unknown);
-}
-
-void SimMember::on_read(uint64_t seq, bool ok) {
-  const auto it = reads_.find(seq);
-  if (it == reads_.end())
-    return world_.fail("I15", fmt::format("node {} answered read {} twice", self_.value, seq));
-  const Asked asked = it->second;
-  reads_.erase(it);
-  if (ok && node_->applied() < asked.acknowledged_before)
-    return world_.fail(
-        "I15",
-        fmt::format(
-            "stale read: node {} serves a read at slot {}, but slot {} was acknowledged before it was asked",
-            self_.value, node_->applied().value, asked.acknowledged_before.value));
-  if (!world_.is_waiting(asked.client, asked.serial)) return;
-  const bool done = ok && store_->read(&world_.operation_of(asked.client));
-  world_.finish(asked.client, asked.serial, done ? OpOutcome::ok : OpOutcome::fail);
-}
 
 }  // namespace decree::lab

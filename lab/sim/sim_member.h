@@ -10,6 +10,7 @@
 
 #include "lab/sim/disk.h"
 #include "lab/sim/event_queue.h"
+#include "lab/sim/front.h"
 #include "lab/sim/store.h"
 #include "lab/sim/world.h"
 #include "runtime/host.h"
@@ -32,7 +33,9 @@ class SimMember final : public runtime::Host, public ConsensusSink {
   const runtime::Node* node() const { return node_.get(); }
   StoreUnderTest& store() { return *store_; }
   bool write_under_way() const { return !under_way_.empty(); }
-  size_t requests_pending() const { return writes_.size() + reads_.size(); }
+  size_t requests_pending() const {
+    return writes_.size() + reads_.size() + (front_ ? front_->calls_open() : 0);
+  }
 
   void start();
   void crash(CrashKind kind);
@@ -41,6 +44,8 @@ class SimMember final : public runtime::Host, public ConsensusSink {
   void set_slow_disk(int64_t extra_us) { slow_disk_us_ = extra_us; }
   void ask_transfer(NodeId to);
   void ask_change(Random& random, bool roles);
+  // Asks for a compaction of what is older than the newest `keep` revisions.
+  void ask_compaction(int64_t keep, bool physical);
   void jump_clock(int64_t ahead_us);
   void set_clock_rate(double rate);
   void handle(const Event& event);
@@ -62,12 +67,14 @@ class SimMember final : public runtime::Host, public ConsensusSink {
 
  private:
   class WatchedMachine;
+  class WatchedConsensus;
   struct Work {
     std::function<void()> work;
     std::function<void()> done;
   };
+  static constexpr uint32_t kNoClient = ~0u;  // a request of the request layer: it knows whose
   struct Asked {
-    uint32_t client = 0;
+    uint32_t client = kNoClient;
     uint64_t serial = 0;
     Slot acknowledged_before;  // reads: highest slot acknowledged to anybody when the read was asked
   };
@@ -78,6 +85,8 @@ class SimMember final : public runtime::Host, public ConsensusSink {
   void turn();
   void after_turn();
   void on_request(uint32_t client, uint64_t serial);
+  void open_front();
+  void on_answer(const Front::Answer& answer);
   void refuse_start(const Error& error);
   void stop_process(const Error& error);
   void on_tick();
@@ -100,6 +109,8 @@ class SimMember final : public runtime::Host, public ConsensusSink {
   std::unique_ptr<StoreUnderTest> store_;
   std::unique_ptr<WatchedMachine> machine_;
   std::unique_ptr<runtime::Node> node_;
+  std::unique_ptr<Consensus> consensus_;
+  std::unique_ptr<Front> front_;  // null: clients speak to the store and the log directly
   uint32_t life_ = 0;
   uint64_t boot_ = 0;
   bool paused_ = false;
@@ -117,12 +128,14 @@ class SimMember final : public runtime::Host, public ConsensusSink {
   int64_t last_commit_us_ = 0;
   bool marked_idle_ = true;
   int64_t slow_disk_us_ = 0;
+  Slot decided_told_;  // to the trace
   uint64_t snapshots_installed_ = 0;
   uint64_t snapshots_taken_ = 0;
   std::deque<std::vector<PersistedRecord>> under_way_;
   std::vector<Event> deferred_;       // while paused
   std::map<uint64_t, Asked> writes_;  // by seq
   std::map<uint64_t, Asked> reads_;
+  uint32_t asking_ = kNoClient;  // the client whose call is being taken by the request layer
   Pool<Work> works_;
 };
 

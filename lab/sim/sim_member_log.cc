@@ -55,9 +55,10 @@ void SimMember::on_commit_done() {
   last_commit_us_ = world_.queue().now_us();
   marked_idle_ = false;
   world_.ghost().on_durable(self_, batch);
-  if (world_.trace().wanted())
-    world_.note(self_.value, "durable",
-                fmt::format("\"token\":{},\"records\":{}", batch.back().token.value, batch.size()));
+  if (world_.trace().wanted()) {
+    world_.note(self_.value, "durable", "\"records\":" + trace_records(batch));
+    world_.tell_chosen(self_.value);
+  }
   if (!under_way_.empty()) schedule(sync_time_us(), EventKind::commit_done);
   if (disk_->needs_reserve()) prepare_reserve();
   if (!world_.options().early_persisted) node_->on_persisted(batch.back().token);

@@ -3,9 +3,14 @@
 
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include "decree/state_machine.h"
 #include "lab/check/history.h"
+
+namespace decree::kv {
+class Store;
+}
 
 namespace decree::lab {
 
@@ -20,6 +25,17 @@ class StoreUnderTest {
   virtual bool decode(const Reply& reply, Operation* op) const = 0;
   // Answers a range here and now. False: an error.
   virtual bool read(Operation* op) const = 0;
+
+  // ---- for the request layer; null and empty for stores that have none ----
+  virtual kv::Store* kv() { return nullptr; }
+  // The request's bytes and the name of its method.
+  virtual std::string encode_request(const Operation& /*op*/, std::string_view* /*method*/) const {
+    return {};
+  }
+  // Fills answers, succeeded and revision from an answer's bytes.
+  virtual bool decode_answer(const std::string& /*bytes*/, Operation* /*op*/) const { return false; }
+  // A request to compact.
+  virtual std::string encode_compaction(int64_t /*revision*/, bool /*physical*/) const { return {}; }
 };
 
 std::unique_ptr<StoreUnderTest> make_toy_store();  // the naive store of the checkers

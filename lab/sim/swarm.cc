@@ -105,17 +105,19 @@ Swarm draw_swarm(uint64_t seed, const SwarmLimits& limits) {
   Swarm s;
   s.members = static_cast<uint32_t>(pick(r, {1, 2, 3, 3, 3, 3, 3, 3, 4, 4, 5, 5, 5, 5, 6, 7}));
   if (limits.members != 0) s.members = limits.members;
-  s.fault_phase_us = static_cast<int64_t>(
-      static_cast<double>(r.between(120, 300) * static_cast<uint64_t>(kSecond)) * limits.scale);
+  s.fault_phase_us =
+      static_cast<int64_t>(static_cast<double>(r.between(limits.seconds_min, limits.seconds_max) *
+                                               static_cast<uint64_t>(kSecond)) *
+                           limits.scale);
   draw_network(r, &s);
   draw_disk(r, &s);
   draw_limits(r, &s);
-  s.real_log = (r.chance(0.5) || limits.only_real_log) && limits.real_log;
+  s.real_log = (r.chance(0.5) || limits.server) && limits.real_log;
   draw_faults(r, limits, &s);
   s.options.seed = r.next();
   s.wake_us = static_cast<int64_t>(pick(r, {10, 10, 20, 50})) * kMs;
   s.real_store = limits.real_store;
-  s.fork_check = s.real_log ? 0.002 : 0.02;
+  s.fork_check = s.real_log || !s.real_store ? 0.002 : 0.02;
   s.clients = static_cast<uint32_t>(r.between(2, 8));
   s.keys = static_cast<uint32_t>(pick(r, {1, 3, 6, 20}));
   s.think_us = static_cast<int64_t>(pick(r, {20, 200, 1000, 3000})) * kMs;
@@ -131,6 +133,15 @@ Swarm draw_swarm(uint64_t seed, const SwarmLimits& limits) {
     s.role_changes = !damage && !s.liveness_core && s.members >= 3;
     s.options.catch_up_slots_max = pick(r, {1, 20, 5000});
   }
+  s.request_layer = (r.chance(0.5) || limits.server) && limits.request_layer && s.real_store;
+  if (r.chance(0.3)) s.compact_mean_us = static_cast<int64_t>(pick(r, {300, 3000, 20000})) * kMs;
+  if (r.chance(0.3)) s.old_reads = 0.2;
+  if (!s.real_store) {
+    // Runs about the core: long and with few clients, because what goes wrong is between the members.
+    s.clients = static_cast<uint32_t>(r.between(2, 4));
+    s.think_us = static_cast<int64_t>(pick(r, {200, 1000, 3000})) * kMs;
+    s.old_reads = 0;
+  }
   return s;
 }
 
@@ -143,12 +154,15 @@ std::string describe(const Swarm& s) {
       "{} members, {} clients on {} keys, {} s of faults:{}; faults last {} ms, {}then heal {}; net {}+{} "
       "us, loss {:.3f}, "
       "dup {:.3f}, straggle "
-      "{:.3f}, {}; disk {}+{} us, stall {:.3f}; {} log, {} store, snapshot every {}, turn delay {} us",
+      "{:.3f}, {}; disk {}+{} us, stall {:.3f}; {} log, {} store{}, snapshot every {}, compaction every {} "
+      "ms, turn delay {} us",
       s.members, s.clients, s.keys, s.fault_phase_us / kSecond, faults, s.fault_length_us / kMs,
       s.halting_run ? "disks may all be damaged, " : "", s.liveness_core ? "a quorum" : "all",
       s.network.delay_us, s.network.jitter_us, s.network.loss, s.network.duplicate, s.network.straggle,
       s.network.in_order ? "in order" : "any order", s.disk.sync_us, s.disk.jitter_us, s.disk.stall,
-      s.real_log ? "real" : "model", s.real_store ? "real" : "toy", s.snapshot_every, s.turn_delay_us);
+      s.real_log ? "real" : "model", s.real_store ? "real" : "toy",
+      s.request_layer ? " behind the request layer" : "", s.snapshot_every, s.compact_mean_us / kMs,
+      s.turn_delay_us);
 }
 
 }  // namespace decree::lab

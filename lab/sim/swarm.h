@@ -65,6 +65,8 @@ struct Swarm {
   DiskProfile disk;
   bool real_log = false;        // wal_disk instead of model_disk
   bool real_store = true;       // kv::Store instead of the toy
+  bool request_layer = false;   // clients speak to api::KvService instead of to the log and the store
+  int64_t compact_mean_us = 0;  // mean time between two compactions; 0 = never
   uint64_t snapshot_every = 0;  // slots
   uint64_t segment_bytes = 0;
   uint32_t transfer_chunk_bytes = 0;
@@ -87,16 +89,20 @@ struct Swarm {
   uint32_t keys = 4;
   int64_t think_us = 0;
   int64_t patience_us = 0;
+  double old_reads = 0;      // share of ranges that ask for an older revision
   double follow_leader = 0;  // share of operations sent to the leader on purpose
 };
 
 struct SwarmLimits {
   bool real_log = true;
   bool real_store = true;
-  bool only_real_log = false;  // every seed on the real log
+  bool server = false;         // every seed on the real log, store and request layer
+  bool request_layer = true;   // drawn; false: never
   bool old_image = false;      // not handled yet: finds what it must find
   uint32_t members = 0;        // 0: drawn, 1 to 7
-  double scale = 1;            // of the fault phase's length
+  uint64_t seconds_min = 120;  // of the fault phase
+  uint64_t seconds_max = 300;
+  double scale = 1;  // of its length
 };
 
 Swarm draw_swarm(uint64_t seed, const SwarmLimits& limits);

@@ -40,6 +40,7 @@ class ToyStore final : public StoreUnderTest, public StateMachine {
         chain_link(digest_, context.slot, Digest128{static_cast<uint64_t>(done.revision), command.size()});
     if (!context.wants_reply) return {};
     op.value().outcome = OpOutcome::ok;
+    op.value().return_ns = op.value().invoke_ns;  // the format wants one; nobody reads it
     op.value().answers = done.answers;
     op.value().succeeded = done.succeeded;
     op.value().revision = done.revision;

@@ -6,9 +6,9 @@
 
 namespace decree::lab {
 
-void Trace::line(int64_t at_us, uint32_t member, const char* what, const std::string& fields) {
-  *out_ << fmt::format("{{\"us\":{},\"member\":{},\"what\":\"{}\"{}{}}}\n", at_us, member, what,
-                       fields.empty() ? "" : ",", fields);
+void Trace::line(uint64_t step, int64_t at_us, uint32_t member, const char* what, const std::string& fields) {
+  *out_ << fmt::format("{{\"step\":{},\"us\":{},\"member\":{},\"what\":\"{}\"{}{}}}\n", step, at_us, member,
+                       what, fields.empty() ? "" : ",", fields);
 }
 
 std::string json_string(const std::string& text) {
@@ -110,6 +110,31 @@ uint64_t word(const Ballot& x) {
 }
 
 }  // namespace
+
+std::string trace_records(std::span<const PersistedRecord> records) {
+  const auto slots = [](const Slot& first, size_t count) {
+    return count == 1 ? fmt::format("slot {}", first.value)
+                      : fmt::format("slots {}..{}", first.value, first.value + count - 1);
+  };
+  std::string out;
+  for (const PersistedRecord& r : records) {
+    std::string text;
+    if (const auto* promise = std::get_if<PromiseRecord>(&r.record))
+      text = "promise " + show(promise->promised);
+    else if (const auto* accept = std::get_if<AcceptRecord>(&r.record))
+      text = slots(accept->first, accept->entries.size()) + " accepted at " + show(accept->ballot);
+    else if (const auto* law = std::get_if<LawRecord>(&r.record))
+      text = slots(law->first, law->entries.size()) + " as Law";
+    else if (const auto* decided = std::get_if<DecidedRecord>(&r.record))
+      text = fmt::format("decided up to {}", decided->upto.value);
+    else if (const auto* snapshot = std::get_if<SnapshotRecord>(&r.record))
+      text = fmt::format("snapshot at {}", snapshot->index.value);
+    else
+      text = "epoch";
+    out += (out.empty() ? "" : ",") + json_string(text);
+  }
+  return "[" + out + "]";
+}
 
 std::string trace_fields(const Message& message) { return std::visit(Fields{}, message); }
 

@@ -4,9 +4,11 @@
 
 #include <cstdint>
 #include <ostream>
+#include <span>
 #include <string>
 
 #include "decree/message.h"
+#include "decree/record.h"
 
 namespace decree::lab {
 
@@ -18,8 +20,9 @@ class Trace {
     hash_ = (hash_ ^ v) * 0x9e3779b97f4a7c15ULL;
     hash_ ^= hash_ >> 29;
   }
-  // `fields` is the inside of a JSON object without braces, or empty.
-  void line(int64_t at_us, uint32_t member, const char* what, const std::string& fields);
+  // `step` numbers the events of the run; all lines of one event carry its number. `fields` is the inside of
+  // a JSON object without braces, or empty.
+  void line(uint64_t step, int64_t at_us, uint32_t member, const char* what, const std::string& fields);
   uint64_t hash() const { return hash_; }
 
  private:
@@ -29,6 +32,8 @@ class Trace {
 
 // The fields that matter, as the inside of a JSON object.
 std::string trace_fields(const Message& message);
+// What a batch makes durable, as a JSON array of short texts.
+std::string trace_records(std::span<const PersistedRecord> records);
 // A few words of it, for the hash.
 uint64_t message_fingerprint(const Message& message);
 std::string json_string(const std::string& text);

@@ -65,7 +65,8 @@ RunResult World::run() {
   RunResult result;
   result.seed = seed_;
   if (trace_.wanted())
-    trace_.line(0, 0, "swarm", fmt::format("\"seed\":{},\"draw\":{}", seed_, json_string(describe(swarm_))));
+    note(0, "swarm", fmt::format("\"seed\":{},\"draw\":{}", seed_, json_string(describe(swarm_))));
+  if (trace_.wanted()) ghost_.set_choice_log(&newly_chosen_);
   const CatchChecks catching;
   try {
     for (uint32_t n = 1; n <= swarm_.members; ++n)
@@ -99,9 +100,9 @@ RunResult World::run() {
   result.trace_hash = trace_.hash();
   result.statistics = statistics_;
   if (trace_.wanted() && breach_)
-    trace_.line(queue_.now_us(), 0, "BROKEN",
-                fmt::format("\"invariant\":\"{}\",\"sentence\":{}", breach_.invariant,
-                            json_string(breach_.sentence)));
+    note(0, "BROKEN",
+         fmt::format("\"invariant\":\"{}\",\"sentence\":{}", breach_.invariant,
+                     json_string(breach_.sentence)));
   return result;
 }
 
@@ -115,6 +116,9 @@ void World::dispatch(const Event& event) {
       break;
     case EventKind::client_late:
       client_late(static_cast<uint32_t>(event.a), event.b);
+      break;
+    case EventKind::chore:
+      on_chore();
       break;
     case EventKind::fault:
       on_fault(static_cast<FaultKind>(event.a));
@@ -140,16 +144,23 @@ void World::fail(const char* invariant, std::string sentence) {
 
 // ---- network ----
 
+std::string World::arrival(const Fate& fate) const {
+  std::string out;
+  for (uint32_t i = 0; i < fate.copies; ++i)
+    out += (i == 0 ? "" : ",") + std::to_string(queue_.now_us() + fate.delay_us[i]);
+  return "[" + out + "]";  // empty: lost
+}
+
 void World::send(NodeId from, NodeId to, uint64_t boot, Message message) {
   trace_.fold(message_fingerprint(message) ^ to.value);
   const bool connected = connected_[from.value * (swarm_.members + 1) + to.value];
   const bool is_beat = std::holds_alternative<Beat>(message) || std::holds_alternative<BeatReply>(message);
   Fate fate;
   if (connected) fate = network_.judge(from.value, to.value, is_beat, queue_.now_us());
-  if (trace_.wanted())
+  if (trace_.wanted() && (!is_beat || options_.trace_beats))
     note(from.value, "send",
-         fmt::format("\"to\":{},\"boot\":{},\"copies\":{},\"message\":\"{}\",{}", to.value, boot, fate.copies,
-                     message_name(message), trace_fields(message)));
+         fmt::format("\"to\":{},\"boot\":{},\"arrives_us\":{},\"message\":\"{}\",{}", to.value, boot,
+                     arrival(fate), message_name(message), trace_fields(message)));
   Event e;
   e.kind = EventKind::deliver;
   e.member = static_cast<uint8_t>(to.value);
@@ -209,6 +220,16 @@ void World::schedule_start(uint32_t node, int64_t delay_us) {
   e.kind = EventKind::start;
   e.member = static_cast<uint8_t>(node);
   queue_.schedule(delay_us, e);
+}
+
+void World::tell_chosen(uint32_t member) {
+  for (const Slot slot : newly_chosen_) {
+    const ChosenSlot& c = *ghost_.chosen(slot);
+    note(member, "decided",
+         fmt::format("\"slot\":{},\"ballot\":\"{}\",\"request\":\"{}\",\"disks\":{},\"known_to_nobody\":true",
+                     slot.value, show(c.ballot), show(c.id), swarm_.members / 2 + 1));
+  }
+  newly_chosen_.clear();
 }
 
 // ---- what was applied ----

@@ -27,6 +27,7 @@ class SimMember;
 struct RunOptions {
   SwarmLimits limits;
   std::ostream* trace = nullptr;    // JSON lines
+  bool trace_beats = false;         // heartbeats too
   std::ostream* history = nullptr;  // the clients' history, JSON lines
   bool early_persisted =
       false;  // planted: the host tells the member that a write is durable when it has only begun
@@ -111,8 +112,10 @@ class World {
     return link_generation_[from * (swarm_.members + 1) + to] == generation;
   }
   void note(uint32_t member, const char* what, const std::string& fields = {}) {
-    if (trace_.wanted()) trace_.line(queue_.now_us(), member, what, fields);
+    if (trace_.wanted()) trace_.line(statistics_.events, queue_.now_us(), member, what, fields);
   }
+  // The trace's point of no return: what became chosen by this member's disk, known to nobody yet.
+  void tell_chosen(uint32_t member);
   // A process died or started: connections close and open.
   void on_process_end(uint32_t node);
   void on_process_start(uint32_t node);
@@ -126,6 +129,7 @@ class World {
     uint64_t values = 0;
     size_t operation = 0;       // in history_
     uint32_t member = 1;        // asked now
+    int64_t revision = 0;       // newest seen
     int64_t last_mod[32] = {};  // last seen modification revision of a key, for compares
   };
   struct Fault {
@@ -137,10 +141,12 @@ class World {
   };
 
   void dispatch(const Event& event);
-  void check_touched(uint32_t node);
+  std::string arrival(const Fate& fate) const;
   // clients (clients.cc)
   void start_clients();
   void client_next(uint32_t client);
+  void on_chore();
+  void schedule_chore();
   void client_late(uint32_t client, uint64_t serial);
   Operation make_operation(uint32_t client);
   SimpleRequest make_request(uint32_t client, OpKind kind);
@@ -201,6 +207,7 @@ class World {
   // successor.
   std::vector<uint32_t> link_generation_;
   Slot acknowledged_;
+  std::vector<Slot> newly_chosen_;  // filled by the ghost when there is a trace
   Breach breach_;
   bool faults_on_ = true;
   uint32_t core_ = 0;  // second phase: the members that must get going; bit per member

@@ -14,17 +14,17 @@ struct Nobody final : Finisher {
 
 }  // namespace
 
-Context::Context(net::EventLoop& loop_in, http::Server& server_in, Consensus& consensus_in,
-                 kv::Store& store_in, const FrontOptions& options_in,
-                 std::function<void(const std::string&)> log_in)
-    : loop(loop_in),
-      server(server_in),
+Context::Context(http::CallPort& server_in, Consensus& consensus_in, kv::Store& store_in,
+                 const FrontOptions& options_in, const Outside& outside)
+    : server(server_in),
       consensus(consensus_in),
       store(store_in),
       options(options_in),
-      pending(server_in, consensus_in, {options_in.calls_in_flight_max, options_in.request_timeout}),
-      long_answers(loop_in, server_in),
-      log(std::move(log_in)) {}
+      pending(server_in, consensus_in, {options_in.calls_in_flight_max, options_in.request_timeout},
+              outside.now),
+      long_answers(server_in, outside.wake, outside.now),
+      clock(outside.now),
+      log(outside.log) {}
 
 const ConsensusStatus& Context::status() {
   if (!status_known) {
@@ -43,9 +43,9 @@ void Context::fill_header(etcdserverpb::ResponseHeader* header) {
 
 void Context::raise_no_space() {
   static Nobody nobody;
-  const net::SteadyTime now = std::chrono::steady_clock::now();
-  if (store.has_alarm(kv::AlarmKind::no_space) || now - no_space_raised < std::chrono::seconds(1)) return;
-  no_space_raised = now;
+  const net::SteadyTime time = clock();
+  if (store.has_alarm(kv::AlarmKind::no_space) || time - no_space_raised < std::chrono::seconds(1)) return;
+  no_space_raised = time;
   etcdserverpb::AlarmRequest request;
   request.set_action(etcdserverpb::AlarmRequest::ACTIVATE);
   request.set_memberid(status().identity.member_id);

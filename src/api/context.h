@@ -7,7 +7,7 @@
 #include "api/pending_replies.h"
 #include "api/server_front.h"
 #include "decree/consensus.h"
-#include "http/server.h"
+#include "http/call_port.h"
 #include "kv/applier.h"
 
 namespace etcdserverpb {
@@ -17,17 +17,23 @@ class ResponseHeader;
 namespace decree::api {
 
 struct Context {
-  Context(net::EventLoop& loop_in, http::Server& server_in, Consensus& consensus_in, kv::Store& store_in,
-          const FrontOptions& options_in, std::function<void(const std::string&)> log_in);
+  // What lies outside: time, and the wish for another turn soon.
+  struct Outside {
+    std::function<net::SteadyTime()> now;
+    std::function<void()> wake;
+    std::function<void(const std::string&)> log;
+  };
+  Context(http::CallPort& server_in, Consensus& consensus_in, kv::Store& store_in,
+          const FrontOptions& options_in, const Outside& outside);
 
-  net::EventLoop& loop;
-  http::Server& server;
+  http::CallPort& server;
   Consensus& consensus;
   kv::Store& store;
   const FrontOptions& options;
   PendingReplies pending;
   LongAnswers long_answers;
-  std::function<void(const std::string&)> log;
+  const std::function<net::SteadyTime()> clock;
+  const std::function<void(const std::string&)> log;
 
   // Consensus' status as of this turn; asked again after something was applied, so that the term in an answer
   // is never older than one that a client has already seen.

@@ -65,7 +65,10 @@ void register_process_metrics(Metrics& metrics) {
                     [now] { return now; });
 }
 
-void register_etcd_metrics(Context& context, const HttpPages& pages, Metrics& metrics) {
+void register_etcd_metrics(Context& context, const http::Server& server, const net::EventLoop& loop,
+                           const HttpPages& pages, Metrics& metrics) {
+  const http::Server* port = &server;
+  const net::EventLoop* sockets = &loop;
   Context* c = &context;
   const auto gauge = [&](const char* name, const char* help, Metrics::Source source) {
     metrics.add_gauge(name, help, std::move(source));
@@ -119,26 +122,26 @@ void register_etcd_metrics(Context& context, const HttpPages& pages, Metrics& me
   gauge("decree_disk_full", "1 while this member's disk is full and its writes are refused.",
         [c] { return truth(c->status().disk_full); });
   gauge("decree_client_connections", "Open client connections.",
-        [c] { return number(c->server.counters().connections_open); });
+        [port] { return number(port->counters().connections_open); });
   counter("decree_client_connections_refused_total", "Client connections refused over a limit.",
-          [c] { return number(c->server.counters().connections_refused); });
+          [port] { return number(port->counters().connections_refused); });
   counter("decree_client_connections_dropped_total",
           "Client connections closed for bad bytes, floods or deadlines.",
-          [c] { return number(c->server.counters().connections_dropped); });
+          [port] { return number(port->counters().connections_dropped); });
   counter("decree_client_calls_refused_total", "Calls refused over a memory limit.",
-          [c] { return number(c->server.counters().calls_refused); });
+          [port] { return number(port->counters().calls_refused); });
   gauge("decree_client_calls", "Client calls in flight.",
-        [c] { return number(c->server.counters().calls_open); });
+        [port] { return number(port->counters().calls_open); });
   gauge("decree_client_bytes_held", "Bytes of client requests and answers in memory.",
-        [c] { return number(c->server.counters().bytes_held); });
+        [port] { return number(port->counters().bytes_held); });
   gauge("decree_client_output_bytes", "Bytes of frames that wait for client sockets.",
-        [c] { return number(c->server.counters().output_bytes); });
+        [port] { return number(port->counters().output_bytes); });
   gauge("decree_long_answers", "Big ranges and hashes being worked on.",
         [c] { return number(c->long_answers.size()); });
   counter("decree_socket_received_bytes_total", "Bytes read from all sockets, clients and peers.",
-          [c] { return number(c->loop.counters().bytes_received); });
+          [sockets] { return number(sockets->counters().bytes_received); });
   counter("decree_socket_sent_bytes_total", "Bytes written to all sockets, clients and peers.",
-          [c] { return number(c->loop.counters().bytes_sent); });
+          [sockets] { return number(sockets->counters().bytes_sent); });
   metrics.add_gauge("etcd_server_version", "Which version is running.", [] { return 1.0; },
                     {{"server_version", kServerVersion}});
   metrics.add_gauge("etcd_cluster_version", "Which version is running.", [] { return 1.0; },

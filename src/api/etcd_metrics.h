@@ -7,7 +7,8 @@
 
 namespace decree::api {
 
-void register_etcd_metrics(Context& context, const HttpPages& pages, Metrics& metrics);
+void register_etcd_metrics(Context& context, const http::Server& server, const net::EventLoop& loop,
+                           const HttpPages& pages, Metrics& metrics);
 void register_process_metrics(Metrics& metrics);
 // After all services: one pair of counters per method.
 void register_grpc_metrics(const http::Server& server, Metrics& metrics);

@@ -6,6 +6,7 @@
 
 #include "api/context.h"
 #include "api/metrics.h"
+#include "http/server.h"
 
 namespace decree::api {
 

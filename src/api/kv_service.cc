@@ -35,7 +35,7 @@ struct KvService::Scratch {
 };
 
 KvService::KvService(Context& context) : context_(context), scratch_(std::make_unique<Scratch>()) {
-  http::Server& server = context_.server;
+  http::CallPort& server = context_.server;
   server.add_unary("/etcdserverpb.KV/Range", this, method_range);
   server.add_unary("/etcdserverpb.KV/Put", this, method_put);
   server.add_unary("/etcdserverpb.KV/DeleteRange", this, method_delete_range);

@@ -1,6 +1,7 @@
 #include "api/long_answers.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "api/etcd_errors.h"
 #include "api/pending_replies.h"
@@ -19,7 +20,9 @@ constexpr uint64_t message_bytes_max = 0xffffffff;  // gRPC's length field
 
 }  // namespace
 
-LongAnswers::LongAnswers(net::EventLoop& loop, http::Server& server) : loop_(loop), server_(server) {}
+LongAnswers::LongAnswers(http::CallPort& server, std::function<void()> wake,
+                         std::function<net::SteadyTime()> now)
+    : server_(server), wake_(std::move(wake)), now_(std::move(now)) {}
 
 void LongAnswers::add(http::CallId call, std::unique_ptr<kv::RangeJob> job) {
   take({call, std::move(job), nullptr, nullptr, {}, 0});
@@ -46,7 +49,7 @@ void LongAnswers::take(Answer answer) {
 void LongAnswers::kick() {
   if (kicked_) return;
   kicked_ = true;
-  loop_.wake();
+  wake_();
 }
 
 void LongAnswers::prepare_front() {
@@ -107,7 +110,7 @@ void LongAnswers::send_snapshot_piece(Answer& answer, bool* done) {
 bool LongAnswers::slice(std::chrono::nanoseconds budget) {
   kicked_ = false;
   if (preparing_.empty() && sending_.empty()) return false;
-  const auto end = std::chrono::steady_clock::now() + budget;
+  const auto end = now_() + budget;
   size_t without_progress = 0;  // in a row: all of them means that every client has enough for now
   do {
     if (!preparing_.empty()) prepare_front();
@@ -123,7 +126,7 @@ bool LongAnswers::slice(std::chrono::nanoseconds budget) {
       }
     }
     if (preparing_.empty() && without_progress >= sending_.size()) return false;
-  } while (std::chrono::steady_clock::now() < end);
+  } while (now_() < end);
   return true;
 }
 

@@ -4,11 +4,12 @@
 
 #include <chrono>
 #include <deque>
+#include <functional>
 #include <memory>
 #include <vector>
 
 #include "api/backup_stream.h"
-#include "http/server.h"
+#include "http/call_port.h"
 #include "kv/hash_kv.h"
 #include "kv/range.h"
 
@@ -16,7 +17,8 @@ namespace decree::api {
 
 class LongAnswers {
  public:
-  LongAnswers(net::EventLoop& loop, http::Server& server);
+  // `wake` asks for a slice soon.
+  LongAnswers(http::CallPort& server, std::function<void()> wake, std::function<net::SteadyTime()> now);
   // Takes the call over.
   void add(http::CallId call, std::unique_ptr<kv::RangeJob> job);
   void add(http::CallId call, std::unique_ptr<kv::HashJob> job);
@@ -44,8 +46,9 @@ class LongAnswers {
   void prepare_front();
   bool send_some(Answer& answer, bool* done);
 
-  net::EventLoop& loop_;
-  http::Server& server_;
+  http::CallPort& server_;
+  const std::function<void()> wake_;
+  const std::function<net::SteadyTime()> now_;
   std::deque<Answer> preparing_;  // the front one is worked on
   std::vector<Answer> sending_;
   size_t next_ = 0;

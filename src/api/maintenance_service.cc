@@ -34,7 +34,7 @@ constexpr uint32_t tag_snapshot = 100;
 }  // namespace
 
 MaintenanceService::MaintenanceService(Context& context) : context_(context) {
-  http::Server& server = context_.server;
+  http::CallPort& server = context_.server;
   server.add_unary("/etcdserverpb.Maintenance/Alarm", this, method_alarm);
   server.add_unary("/etcdserverpb.Maintenance/Status", this, method_status);
   server.add_unary("/etcdserverpb.Maintenance/Defragment", this, method_defragment);
@@ -158,8 +158,7 @@ void MaintenanceService::move_leader(http::CallId call, std::string_view message
   if (target == now.members.end()) return send_error(context_.server, call, kBadTransferee);
   if (target->member.member_id == now.identity.member_id)
     return context_.server.reply(call, etcdserverpb::MoveLeaderResponse().SerializeAsString());
-  transfers_.push_back(
-      {call, request.targetid(), std::chrono::steady_clock::now() + context_.options.request_timeout});
+  transfers_.push_back({call, request.targetid(), context_.clock() + context_.options.request_timeout});
   context_.consensus.transfer_leadership(target->member.node);
 }
 

@@ -1,26 +1,27 @@
 #include "api/pending_replies.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace decree::api {
 
-void send_reply(http::Server& server, http::CallId call, Reply reply) {
+void send_reply(http::CallPort& server, http::CallId call, Reply reply) {
   if (reply.code == 0)
     server.reply(call, std::move(reply.body));
   else
     server.fail(call, static_cast<http::GrpcCode>(reply.code), reply.body);
 }
 
-void send_error(http::Server& server, http::CallId call, const EtcdError& error) {
+void send_error(http::CallPort& server, http::CallId call, const EtcdError& error) {
   server.fail(call, error.code, error.text);
 }
 
-PendingReplies::PendingReplies(http::Server& server, Consensus& consensus, const Limits& limits)
-    : server_(server), consensus_(consensus), limits_(limits) {}
+PendingReplies::PendingReplies(http::CallPort& server, Consensus& consensus, const Limits& limits, Now now)
+    : server_(server), consensus_(consensus), limits_(limits), now_(std::move(now)) {}
 
 PendingReplies::Parked PendingReplies::park(http::CallId call, Finisher* finisher, uint32_t tag,
                                             bool is_read) const {
-  const net::SteadyTime ours = std::chrono::steady_clock::now() + limits_.timeout;
+  const net::SteadyTime ours = now_() + limits_.timeout;
   const net::SteadyTime clients = server_.deadline(call);
   Parked parked;
   parked.call = call;
@@ -138,6 +139,7 @@ void PendingReplies::expire(net::SteadyTime now) {
   }
   for (const auto& [seq, parked] : parked_)
     if (parked.deadline <= now) expired_.push_back(seq);
+  std::sort(expired_.begin(), expired_.end());  // the oldest first, whatever the table's order
   // Failing one may park another: the table must not be walked meanwhile.
   for (const uint64_t seq : expired_) {
     const auto it = parked_.find(seq);

@@ -2,13 +2,14 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
 #include "api/etcd_errors.h"
 #include "decree/consensus.h"
-#include "http/server.h"
+#include "http/call_port.h"
 
 namespace decree::api {
 
@@ -24,6 +25,9 @@ class Finisher {
   virtual void on_failed(http::CallId call, uint32_t tag, const EtcdError& error) = 0;
 };
 
+// The clock of deadlines: the server's steady clock, or the simulator's.
+using Now = std::function<net::SteadyTime()>;
+
 struct PendingCounters {
   uint64_t proposals_failed = 0;  // any outcome but applied
   uint64_t proposals_waiting = 0;
@@ -38,7 +42,7 @@ class PendingReplies final : public ConsensusSink {
     size_t calls_max = 20000;
     std::chrono::milliseconds timeout{7000};
   };
-  PendingReplies(http::Server& server, Consensus& consensus, const Limits& limits);
+  PendingReplies(http::CallPort& server, Consensus& consensus, const Limits& limits, Now now);
 
   // Proposes; the reply goes to the call as it is. With a finisher: to the finisher (`call` may then be
   // void).
@@ -73,17 +77,18 @@ class PendingReplies final : public ConsensusSink {
   void fail(const Parked& parked, const EtcdError& error);
   EtcdError refusal() const;
 
-  http::Server& server_;
+  http::CallPort& server_;
   Consensus& consensus_;
   Limits limits_;
   absl::flat_hash_map<uint64_t, Parked> parked_;
   std::vector<Parked> retry_;  // reads to be asked again at the next tick
   std::vector<uint64_t> expired_;
+  const Now now_;
   PendingCounters counters_;
 };
 
 // Sends a store's or consensus' Reply to its call.
-void send_reply(http::Server& server, http::CallId call, Reply reply);
-void send_error(http::Server& server, http::CallId call, const EtcdError& error);
+void send_reply(http::CallPort& server, http::CallId call, Reply reply);
+void send_error(http::CallPort& server, http::CallId call, const EtcdError& error);
 
 }  // namespace decree::api

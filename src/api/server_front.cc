@@ -21,11 +21,14 @@ constexpr auto expiry_interval = std::chrono::milliseconds(50);
 }  // namespace
 
 struct ServerFront::Impl final : Finisher {
-  Impl(net::EventLoop& loop, Consensus& consensus, kv::Store& store, FrontOptions options_in, const Log& log)
-      : options(std::move(options_in)),
+  Impl(net::EventLoop& loop_in, Consensus& consensus, kv::Store& store, FrontOptions options_in,
+       const Log& log)
+      : loop(loop_in),
+        options(std::move(options_in)),
         server(loop, options.limits, log),
         metrics_server(loop, options.limits, log),
-        context(loop, server, consensus, store, options, log),
+        context(server, consensus, store, options,
+                {std::chrono::steady_clock::now, [&loop_in] { loop_in.wake(); }, log}),
         kv(context),
         maintenance(context),
         cluster(context),
@@ -36,7 +39,7 @@ struct ServerFront::Impl final : Finisher {
         compactor(options.auto_compaction, options.compaction_period, options.compaction_revisions),
         announcer(context) {
     register_process_metrics(metrics);
-    register_etcd_metrics(context, pages, metrics);
+    register_etcd_metrics(context, server, loop, pages, metrics);
     register_grpc_metrics(server, metrics);
     consensus.set_sink(&sink);
     sink.front = this;
@@ -78,6 +81,7 @@ struct ServerFront::Impl final : Finisher {
                             this);
   }
 
+  net::EventLoop& loop;
   FrontOptions options;
   Metrics metrics;
   http::Server server;
@@ -141,7 +145,7 @@ bool ServerFront::drained() const { return impl_->server.drained(); }
 
 void ServerFront::close() {
   impl_->context.pending.fail_all(kStopped);
-  impl_->context.loop.flush();
+  impl_->loop.flush();
   impl_->server.close_all("the server has stopped");
   impl_->metrics_server.close_all("the server has stopped");
 }

@@ -14,33 +14,12 @@
 #include <vector>
 
 #include "decree/result.h"
+#include "http/call_port.h"
 #include "http/grpc_framing.h"
 #include "http/limits.h"
 #include "net/tcp.h"
 
 namespace decree::http {
-
-struct CallId {
-  uint32_t index = 0;
-  uint32_t generation = 0;  // 0: no call
-  friend bool operator==(const CallId&, const CallId&) = default;
-};
-
-// Serves the methods it was registered for. `method` is the number given at registration.
-class GrpcService {
- public:
-  virtual ~GrpcService() = default;
-  // A whole unary request. Answer now or later with Server::reply() or fail(). `message` is valid during the
-  // call only.
-  virtual void on_unary(CallId call, uint32_t method, std::string_view message) = 0;
-  // Streaming methods: every message of the client, then its half-close. Answer with send() and finish().
-  virtual void on_message(CallId /*call*/, uint32_t /*method*/, std::string_view /*message*/) {}
-  virtual void on_half_closed(CallId /*call*/, uint32_t /*method*/) {}
-  // The client or its connection went away before the answer; the id is already void.
-  virtual void on_cancelled(CallId /*call*/, uint32_t /*method*/) {}
-  // What append_reply() or send() had left waiting has gone out; more may be appended.
-  virtual void on_writable(CallId /*call*/, uint32_t /*method*/) {}
-};
 
 struct HttpRequest {
   std::string_view method;
@@ -82,7 +61,7 @@ struct ServerCounters {
   uint64_t calls_open = 0;
   uint64_t calls_refused = 0;  // over a limit
   uint64_t bytes_held = 0;     // requests and answers in memory
-  uint64_t output_bytes = 0;          // frames waiting for sockets, at most a second ago
+  uint64_t output_bytes = 0;   // frames waiting for sockets, at most a second ago
   uint64_t http1_requests = 0;
 };
 
@@ -90,18 +69,18 @@ struct Call;
 class Session;
 class ClientConnection;
 
-class Server {
+class Server final : public CallPort {
  public:
   // `log` gets a sentence per connection that we had to close or refuse; at most about one a second.
   using Log = std::function<void(const std::string& sentence)>;
   Server(net::EventLoop& loop, const Limits& limits, Log log);
-  ~Server();
+  ~Server() override;
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
 
   // Before listen(). Services and handlers must outlive the server.
-  void add_unary(std::string path, GrpcService* service, uint32_t method);
-  void add_streaming(std::string path, GrpcService* service, uint32_t method);
+  void add_unary(std::string path, GrpcService* service, uint32_t method) override;
+  void add_streaming(std::string path, GrpcService* service, uint32_t method) override;
   void add_http(std::string path, HttpHandler* handler);
 
   // May be called for several addresses. Returns the port (useful for port 0).
@@ -110,23 +89,23 @@ class Server {
   void adopt(std::shared_ptr<net::Connection> connection);
 
   // ---- answering; void ids are ignored ----
-  bool open(CallId call) const;
-  void reply(CallId call, std::string message);                  // unary, OK
-  void fail(CallId call, GrpcCode code, std::string_view text);  // unary and streaming
+  bool open(CallId call) const override;
+  void reply(CallId call, std::string message) override;                  // unary, OK
+  void fail(CallId call, GrpcCode code, std::string_view text) override;  // unary and streaming
   // Unary, OK, in pieces: `total_bytes` is the whole message, the call ends with its last byte. The caller
   // keeps unsent_bytes() small and goes on when on_writable() tells.
-  void begin_reply(CallId call, uint64_t total_bytes);
-  void append_reply(CallId call, std::string piece);
-  void send(CallId call, std::string message);                          // streaming
-  void finish(CallId call, GrpcCode code, std::string_view text = {});  // streaming
-  void answer(CallId call, HttpAnswer answer);                          // HttpHandler
-  size_t unsent_bytes(CallId call) const;
+  void begin_reply(CallId call, uint64_t total_bytes) override;
+  void append_reply(CallId call, std::string piece) override;
+  void send(CallId call, std::string message) override;                     // streaming
+  void finish(CallId call, GrpcCode code, std::string_view text = {}) override;  // streaming
+  void answer(CallId call, HttpAnswer answer);                              // HttpHandler
+  size_t unsent_bytes(CallId call) const override;
 
   // ---- what the client said; empty when void ----
   // time_point::max(): no deadline.
-  net::SteadyTime deadline(CallId call) const;
+  net::SteadyTime deadline(CallId call) const override;
   // First value of that name, lower case.
-  std::string_view metadata(CallId call, std::string_view name) const;
+  std::string_view metadata(CallId call, std::string_view name) const override;
   std::string remote_address(CallId call) const;
 
   // ---- life ----

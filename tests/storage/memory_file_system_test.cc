@@ -142,5 +142,34 @@ TEST(MemoryFileSystem, AnOpenFileOutlivesItsName) {
   EXPECT_EQ(std::string(bytes, 5), "still");
 }
 
+TEST(MemoryFileSystem, AMisdirectedWriteLandsElsewhereAndNobodyIsTold) {
+  Disk disk;
+  must(disk.files.make_directory("/d/wal"));
+  const std::unique_ptr<File> log = must(disk.files.open("/d/wal/1", OpenMode::create));
+  must(log->write(0, std::string(1024, 'a')));
+  must(disk.file->write(0, std::string(1024, 'z')));
+  EXPECT_FALSE(disk.files.misdirect_next_write("/d/wal", "/d/absent", 0));
+  EXPECT_TRUE(disk.files.misdirect_next_write("/d/wal", "/d/f", 512));
+  must(disk.file->write(0, "y"));  // not below the directory
+  EXPECT_TRUE(disk.files.misdirect_pending());
+  must(log->write(0, std::string(512, 'b')));
+  EXPECT_FALSE(disk.files.misdirect_pending());
+  EXPECT_EQ(disk.files.content("/d/wal/1"), std::string(1024, 'a'));
+  EXPECT_EQ(disk.files.content("/d/f").substr(500), std::string(12, 'z') + std::string(512, 'b'));
+}
+
+TEST(MemoryFileSystem, ReadsFailAsOftenAsAskedAndThenNoMore) {
+  Disk disk;
+  must(disk.file->write(0, "x"));
+  disk.files.fail_reads(2);
+  char byte = 0;
+  for (int i = 0; i < 2; ++i) {
+    const auto read = disk.file->read(0, std::span<char>(&byte, 1));
+    ASSERT_FALSE(read.ok());
+    EXPECT_EQ(read.error().code, ErrorCode::io);
+  }
+  EXPECT_TRUE(disk.file->read(0, std::span<char>(&byte, 1)).ok());
+}
+
 }  // namespace
 }  // namespace decree::storage

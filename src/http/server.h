@@ -96,9 +96,9 @@ class Server final : public CallPort {
   // keeps unsent_bytes() small and goes on when on_writable() tells.
   void begin_reply(CallId call, uint64_t total_bytes) override;
   void append_reply(CallId call, std::string piece) override;
-  void send(CallId call, std::string message) override;                     // streaming
+  void send(CallId call, std::string message) override;                          // streaming
   void finish(CallId call, GrpcCode code, std::string_view text = {}) override;  // streaming
-  void answer(CallId call, HttpAnswer answer);                              // HttpHandler
+  void answer(CallId call, HttpAnswer answer);                                   // HttpHandler
   size_t unsent_bytes(CallId call) const override;
 
   // ---- what the client said; empty when void ----

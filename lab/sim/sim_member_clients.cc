@@ -1,5 +1,7 @@
 // SimMember: what clients ask and what they are told; either through the request layer (front.h), or straight
 // to the log and the store.
+#include <utility>
+
 #include <fmt/format.h>
 
 #include "kv/command.h"
@@ -25,6 +27,10 @@ class SimMember::WatchedConsensus final : public Consensus {
     return seq;
   }
   ConsensusStatus status() const override { return owner_.node_->status(); }
+  const Membership& membership() const override { return owner_.node_->membership(); }
+  uint64_t change_members(Membership next, bool forced) override {
+    return owner_.node_->change_members(std::move(next), forced);
+  }
   void transfer_leadership(NodeId to) override { owner_.node_->transfer_leadership(to); }
 
  private:

@@ -33,6 +33,9 @@ struct Silent final : Consensus {
   uint64_t read() override { return ++seq; }
   ConsensusStatus status() const override { return {}; }
   void transfer_leadership(NodeId) override {}
+  const Membership& membership() const override { return members; }
+  uint64_t change_members(Membership, bool) override { return ++seq; }
+  Membership members;
   uint64_t seq = 0;
 };
 

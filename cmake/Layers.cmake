@@ -70,12 +70,12 @@ function(decree_proto name)
   endif()
 endfunction()
 
-# A program with a second build of the core inside, in which deliberate faults can be switched on (src/paxos/planted_bugs.h).
-# For testing the laboratory; nothing that is installed links it. Its own objects come before the core's library, whose
-# members are then never pulled in.
+# decree_planted_program(NAME sources...): the laboratory with a second build of the named sources, in which deliberate
+# faults can be switched on (src/base/planted_bugs.h). For testing the tests; nothing that is installed links it. Its own
+# objects come before the libraries, whose members of the same name are then never pulled in.
 function(decree_planted_program name)
-  file(GLOB core CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/paxos/*.cc)
-  add_executable(${name} EXCLUDE_FROM_ALL ${CMAKE_SOURCE_DIR}/lab/main.cc ${CMAKE_SOURCE_DIR}/lab/planted.cc ${core})
+  list(TRANSFORM ARGN PREPEND ${CMAKE_SOURCE_DIR}/ OUTPUT_VARIABLE sources)
+  add_executable(${name} EXCLUDE_FROM_ALL ${sources})
   target_compile_definitions(${name} PRIVATE DECREE_PLANTED_BUGS)
   decree_warnings(${name})
   target_link_libraries(${name} PRIVATE decree_lab)

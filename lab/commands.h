@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 namespace decree::lab {
 
@@ -27,12 +28,16 @@ struct SimCommand {
   std::string log = "mixed";      // "mixed", "model"
   std::string store = "kv";       // "kv", "toy"
   std::string plant;              // planted bug
+  std::string schedule;           // follow this file instead of seeds
   std::string ledger;             // append a line per campaign
   double scale = 1;
   uint32_t failures_max = 1;
   uint32_t hash_every = 100;  // every n-th seed is run twice; 0 = never
 };
 int sim_command(const SimCommand& command);
+// The options of the command as the simulator takes them.
+struct RunOptions;
+RunOptions run_options(const SimCommand& command);
 
 struct EnumerateCommand {
   std::string what = "all";  // "crash", "rot", "all"
@@ -59,9 +64,28 @@ struct LedgerCommand {
 };
 int ledger_command(const LedgerCommand& command);
 
-// Names that --plant takes; the empty string when there is none in this program.
-std::string planted_names();
-// False: unknown name.
-bool plant(const std::string& name, bool* early_persisted);
+// Follows a schedule (lab/sim/schedule.h): its story to standard output, or its trace where `trace` says so.
+int follow_command(const std::string& file, const std::string& trace);
+
+struct ShrinkCommand {
+  SimCommand sim;   // seeds: one
+  std::string out;  // file of the schedule; empty: standard output
+  double cpu_seconds = 120;
+};
+int shrink_command(const ShrinkCommand& command);
+
+struct MutantsCommand {
+  char** argv = nullptr;
+  std::vector<std::string> only;  // names or beginnings of names
+  uint64_t first_seed = 1;
+  double cpu_seconds = 300;  // of search, for each
+  double shrink_seconds = 60;
+  uint32_t jobs = 1;
+  double scale = 1;
+  std::string out;  // directory for schedules and stories
+  bool no_shrink = false;
+  bool list = false;
+};
+int mutants_command(const MutantsCommand& command);
 
 }  // namespace decree::lab

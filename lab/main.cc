@@ -5,6 +5,57 @@
 #include "lab/commands.h"
 #include "lab/experiments.h"
 
+namespace {
+
+CLI::App* add_model(CLI::App* app, decree::lab::ModelCommand* command) {
+  CLI::App* explore = app->add_subcommand(
+      "model", "everything that can happen to the safety kernel in a small configuration (docs/model.md)");
+  explore->add_option("--config", command->config, "one configuration; without it, all");
+  explore->add_flag("--list", command->list, "name the configurations");
+  explore->add_flag("--quiet", command->quiet, "tell the steps of unexpected findings only");
+  explore->add_option("--states", command->states_max, "stop a search at so many states")
+      ->capture_default_str();
+  explore->add_flag("--no-order-reduction", command->no_order_reduction,
+                    "search every order of independent steps");
+  explore->add_flag("--no-symmetry", command->no_symmetry, "tell members apart that nobody else can");
+  explore->add_option("--plant", command->plant, "switch on a planted bug (decree-lab-planted only)");
+  return explore;
+}
+
+CLI::App* add_shrink(CLI::App* app, decree::lab::ShrinkCommand* command) {
+  CLI::App* cut =
+      app->add_subcommand("shrink", "cut a failing seed down to a short schedule and tell its story");
+  cut->add_option("--seed", command->sim.seeds, "the seed that breaks something")->required();
+  cut->add_option("--out", command->out, "file for the schedule; without it, standard output");
+  cut->add_option("--cpu-seconds", command->cpu_seconds, "for the search")->capture_default_str();
+  cut->add_option("--log", command->sim.log, "as in sim")->check(CLI::IsMember({"mixed", "model"}));
+  cut->add_option("--store", command->sim.store, "as in sim")->check(CLI::IsMember({"kv", "toy"}));
+  cut->add_option("--scale", command->sim.scale, "as in sim");
+  cut->add_option("--plant", command->sim.plant, "switch on a planted bug (decree-lab-planted only)");
+  return cut;
+}
+
+CLI::App* add_mutants(CLI::App* app, char** argv, decree::lab::MutantsCommand* command) {
+  command->argv = argv;
+  CLI::App* hunt = app->add_subcommand(
+      "mutants",
+      "plants one bug after the other and lets the simulator find and shrink it (docs/mutants.md)");
+  hunt->add_option("--only", command->only, "names, or beginnings of names, separated by commas")
+      ->delimiter(',');
+  hunt->add_option("--first-seed", command->first_seed, "where the search begins")->capture_default_str();
+  hunt->add_option("--budget", command->cpu_seconds, "CPU seconds of search for each")->capture_default_str();
+  hunt->add_option("--shrink-budget", command->shrink_seconds, "CPU seconds of shrinking for each")
+      ->capture_default_str();
+  hunt->add_option("--jobs", command->jobs, "processes")->capture_default_str()->check(CLI::Range(1, 256));
+  hunt->add_option("--scale", command->scale, "as in sim")->capture_default_str();
+  hunt->add_option("--out", command->out, "directory for schedules and stories");
+  hunt->add_flag("--no-shrink", command->no_shrink, "only search");
+  hunt->add_flag("--list", command->list, "only name them");
+  return hunt;
+}
+
+}  // namespace
+
 int main(int argc, char** argv) {
   CLI::App app{
       "decree-lab: searches the shipped object files for faults under simulated time, network and disks."};
@@ -51,21 +102,20 @@ int main(int argc, char** argv) {
   run->add_option("--twice", sim.hash_every, "run every n-th seed twice and compare the traces; 0 = never")
       ->capture_default_str();
 
-  decree::lab::ModelCommand model;
-  CLI::App* explore = app.add_subcommand(
-      "model", "everything that can happen to the safety kernel in a small configuration (docs/model.md)");
-  explore->add_option("--config", model.config, "one configuration; without it, all");
-  explore->add_flag("--list", model.list, "name the configurations");
-  explore->add_flag("--quiet", model.quiet, "tell the steps of unexpected findings only");
-  explore->add_option("--states", model.states_max, "stop a search at so many states")->capture_default_str();
-  explore->add_flag("--no-order-reduction", model.no_order_reduction,
-                    "search every order of independent steps");
-  explore->add_flag("--no-symmetry", model.no_symmetry, "tell members apart that nobody else can");
-  explore->add_option("--plant", model.plant, "switch on a planted bug (decree-lab-planted only)");
+  run->add_option("--schedule", sim.schedule,
+                  "follow a written schedule instead of seeds, and tell its story");
+
   decree::lab::LedgerCommand ledger;
   CLI::App* totals = app.add_subcommand("ledger", "adds up the campaigns of lab/ledger.jsonl");
   totals->add_option("file", ledger.file)->capture_default_str();
   totals->add_option("--readme", ledger.readme, "put the totals between the ledger marks of this file");
+  decree::lab::ModelCommand model;
+  CLI::App* explore = add_model(&app, &model);
+
+  decree::lab::ShrinkCommand shrink;
+  CLI::App* cut = add_shrink(&app, &shrink);
+  decree::lab::MutantsCommand mutants;
+  CLI::App* hunt = add_mutants(&app, argv, &mutants);
 
   std::string history_file;
   bool also_keys = true;
@@ -102,5 +152,7 @@ int main(int argc, char** argv) {
   if (check->parsed()) return decree::lab::check_history_command(history_file, also_keys, key_steps_max);
   if (all_cases->parsed()) return decree::lab::enumerate_command(enumerate);
   if (explore->parsed()) return decree::lab::model_command(model);
+  if (cut->parsed()) return decree::lab::shrink_command(shrink);
+  if (hunt->parsed()) return decree::lab::mutants_command(mutants);
   return 2;
 }

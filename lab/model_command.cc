@@ -4,6 +4,7 @@
 
 #include "lab/commands.h"
 #include "lab/model/search.h"
+#include "lab/planted.h"
 
 namespace decree::lab {
 
@@ -61,13 +62,11 @@ int model_command(const ModelCommand& command) {
       std::cout << fmt::format("{:26} {} ({})\n", config.name, config.about, expectation(config));
     return 0;
   }
-  if (!command.plant.empty()) {
-    bool unused = false;
-    if (!plant(command.plant, &unused) || unused) {
-      std::cerr << fmt::format("decree-lab: no bug {} is planted in the core of this program; it has: {}\n",
-                               command.plant, planted_names());
-      return 2;
-    }
+  if (!command.plant.empty() && !plant(command.plant)) {
+    std::cerr << fmt::format(
+        "decree-lab: there is no bug {} in this program; decree-lab mutants --list names them\n",
+        command.plant);
+    return 2;
   }
   bool good = true;
   if (!command.config.empty()) {

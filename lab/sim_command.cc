@@ -20,6 +20,7 @@
 
 #include "lab/commands.h"
 #include "lab/ledger.h"
+#include "lab/planted.h"
 #include "lab/sim/coverage.h"
 #include "lab/sim/world.h"
 
@@ -62,7 +63,9 @@ bool write_all(int fd, const void* data, size_t bytes) {
   return true;
 }
 
-RunOptions run_options(const SimCommand& command, bool early_persisted) {
+}  // namespace
+
+RunOptions run_options(const SimCommand& command) {
   RunOptions options;
   options.limits.real_log = command.log != "model";
   options.limits.real_store = command.store != "toy";
@@ -78,9 +81,10 @@ RunOptions run_options(const SimCommand& command, bool early_persisted) {
     options.limits.server = true;
     options.limits.seconds_min = options.limits.seconds_max = 600;
   }
-  options.early_persisted = early_persisted;
   return options;
 }
+
+namespace {
 
 // What must be given again to repeat a seed.
 std::string options_text(const SimCommand& command) {
@@ -380,7 +384,7 @@ int run_past(const SimCommand& command) {
       std::cerr << fmt::format("decree-lab: {}: no seed in: {}\n", command.past, line);
       return 2;
     }
-    const RunResult result = World(first, run_options(one, false)).run();
+    const RunResult result = World(first, run_options(one)).run();
     std::cout << fmt::format(
         "seed {}{}: {}\n", first, options_text(one),
         result.breach ? "BROKEN: " + result.breach.invariant + ": " + result.breach.sentence : "clean");
@@ -393,6 +397,7 @@ int run_past(const SimCommand& command) {
 
 int sim_command(const SimCommand& command) {
   if (!command.past.empty()) return run_past(command);
+  if (!command.schedule.empty()) return follow_command(command.schedule, command.trace);
   uint64_t first = 0;
   uint64_t last = 0;
   if (command.seeds.empty()) {
@@ -408,15 +413,15 @@ int sim_command(const SimCommand& command) {
                              command.seeds);
     return 2;
   }
-  bool early_persisted = false;
-  if (!command.plant.empty() && !plant(command.plant, &early_persisted)) {
-    const std::string names = planted_names();
+  if (!command.plant.empty() && !plant(command.plant)) {
+    std::string names;
+    for (const PlantedInfo& bug : planted_bugs()) names += std::string(" ") + bug.name;
     std::cerr << (names.empty()
                       ? "decree-lab: --plant: no bug is compiled into this program; use decree-lab-planted\n"
-                      : fmt::format("decree-lab: --plant {}: there are {}\n", command.plant, names));
+                      : fmt::format("decree-lab: --plant {}: there are{}\n", command.plant, names));
     return 2;
   }
-  const RunOptions options = run_options(command, early_persisted);
+  const RunOptions options = run_options(command);
   if (!command.trace.empty() || !command.history.empty()) {
     if (first != last) {
       std::cerr << "decree-lab: --trace and --history tell the story of one seed; give --seeds S..S\n";

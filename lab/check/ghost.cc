@@ -409,6 +409,30 @@ void Ghost::on_start(NodeId member, const RecoveredState& found) {
     hold(member, slot, accepted.ballot, accepted.law, accepted.entry);
     at_index(m.handed, slot) = accepted.ballot;
   }
+  check_holders(member);
+}
+
+// I18: what is chosen is held by so many that every Election quorum meets one of them. A start is where a
+// member may turn out to hold less than was thought.
+void Ghost::check_holders(NodeId member) {
+  // Of the newest epoch only: what an older one decided is its successor's to keep.
+  const auto& [number, epoch] = *std::prev(epochs_.end());
+  const uint32_t voters = static_cast<uint32_t>(__builtin_popcount(epoch.voters));
+  const uint32_t needed = voters - epoch.election_quorum + 1;
+  for (Slot s = of(member).snapshot.next(); s <= chosen_max_; s = s.next()) {
+    const ChosenSlot* c = chosen(s);
+    if (c == nullptr || c->ballot.epoch != number) continue;
+    uint32_t holders = 0;
+    for (uint32_t n = 1; n <= count_; ++n) {
+      if ((epoch.voters >> n & 1) == 0) continue;
+      const MemberGhost& m = members_[n];
+      const Held held = s.value < m.durable.size() ? m.durable[s.value] : Held{};
+      holders += s <= m.snapshot || held.value == c->value ? 1 : 0;
+    }
+    if (holders >= needed) continue;
+    return fail("I18", fmt::format("slot {} is chosen, but after a start of node {} only {} voters hold it",
+                                   s.value, member.value, holders));
+  }
 }
 
 bool Ghost::covers(const RecoveredState& found, Slot slot, const Ballot& ballot) const {

@@ -145,6 +145,7 @@ class Ghost {
     Slot stop;  // where its stop sign is chosen
   };
   bool covers(const RecoveredState& found, Slot slot, const Ballot& ballot) const;
+  void check_holders(NodeId member);
 
   uint32_t count_;
   std::map<uint32_t, EpochGhost> epochs_;

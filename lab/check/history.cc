@@ -10,6 +10,13 @@ namespace decree::lab {
 
 namespace json = boost::json;
 
+bool Operation::asks_for_the_future() const {
+  for (const auto* branch : {&then_branch, &else_branch})
+    for (const SimpleRequest& r : *branch)
+      if (r.at_revision == kFarFuture) return true;
+  return false;
+}
+
 bool Operation::may_write() const {
   if (kind == OpKind::put || kind == OpKind::remove) return true;
   for (const auto* branch : {&then_branch, &else_branch})

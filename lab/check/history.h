@@ -70,6 +70,8 @@ struct SimpleRequest {
   int64_t limit = 0;
   int64_t at_revision = 0;  // 0 = now
 };
+constexpr int64_t kFarFuture = 1'000'000'000;  // a revision that is never reached
+
 struct SimpleAnswer {
   int64_t deleted = 0;
   int64_t count = 0;
@@ -95,6 +97,8 @@ struct Operation {
   bool succeeded = false;             // txn
   std::vector<SimpleAnswer> answers;  // one for put, delete, range; one per entry of the branch for txn
 
+  // A transaction that reads a revision far ahead: refused whole, and the same by every member.
+  bool asks_for_the_future() const;
   // May it change the store at all?
   bool may_write() const;
 };

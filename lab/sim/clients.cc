@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "decree/check.h"
+#include "lab/sim/script.h"
 #include "lab/sim/sim_member.h"
 #include "lab/sim/world.h"
 
@@ -49,6 +50,7 @@ SimpleRequest World::make_request(uint32_t client, OpKind kind) {
   r.key = key(n);
   if (kind == OpKind::put) {
     r.value = fmt::format("c{}.{}", client, ++clients_[client].values);
+    if (swarm_.value_bytes > 0) r.value.append(1 + client_random_.below(swarm_.value_bytes), '-');
     return r;
   }
   if (client_random_.chance(kind == OpKind::range ? 0.6 : 0.2))
@@ -102,6 +104,10 @@ Operation World::make_operation(uint32_t client) {
     op.then_branch.push_back(std::move(r));
   }
   if (client_random_.chance(0.3)) op.then_branch.push_back(make_request(client, OpKind::range));
+  if (client_random_.chance(0.05)) {
+    op.then_branch.push_back(make_request(client, OpKind::range));
+    op.then_branch.back().at_revision = kFarFuture;
+  }
   op.else_branch.push_back(make_request(client, client_random_.chance(0.9) ? OpKind::range : OpKind::remove));
   return op;
 }
@@ -161,6 +167,7 @@ void World::client_next(uint32_t client) {
 
 void World::client_late(uint32_t client, uint64_t serial) {
   if (!faults_on_) return;  // now everything has to end by itself
+  if (recorder_ && is_waiting(client, serial)) recorder_->on_step(StepKind::give_up, 0, 0, client);
   finish(client, serial, OpOutcome::unknown);
 }
 

@@ -22,6 +22,21 @@ enum class CrashKind : uint8_t {
 // Damage of what is durable already. Nobody sees an error.
 enum class Damage : uint8_t { rot_log, rot_superblock, rot_snapshot, misdirected, old_image };
 
+// Everything that can be done to a disk from outside.
+enum class Harm : uint8_t {
+  rot_log,
+  rot_superblock,
+  rot_snapshot,
+  misdirected,
+  old_image,
+  fill,
+  make_room,
+  fail_sync,
+  fail_writes,
+  fail_reads,
+  count,
+};
+
 class Disk {
  public:
   virtual ~Disk() = default;

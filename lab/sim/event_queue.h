@@ -49,6 +49,14 @@ class EventQueue {
     heap_.push_back(event);
     std::push_heap(heap_.begin(), heap_.end(), later);
   }
+  // Everything that is scheduled, in its order; time stays.
+  std::vector<Event> take_all() {
+    std::vector<Event> all;
+    all.swap(heap_);
+    std::sort(all.begin(), all.end(), [](const Event& x, const Event& y) { return later(y, x); });
+    return all;
+  }
+  void pass(int64_t us) { now_us_ += us; }
   // Moves time to the event.
   Event pop() {
     std::pop_heap(heap_.begin(), heap_.end(), later);

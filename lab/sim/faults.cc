@@ -140,7 +140,7 @@ bool World::begin_fault(Fault* fault) {
   if (on_process) return begin_process_fault(fault);
   if (on_network) return swarm_.members > 1 && begin_network_fault(fault);
   if (fault->kind == FaultKind::change) {
-    member(fault->a).ask_change(fault_random_, swarm_.role_changes);
+    member(fault->a).ask_change(fault_random_.next(), swarm_.role_changes);
     return true;
   }
   if (fault->kind != FaultKind::transfer) return begin_machine_fault(fault);
@@ -157,6 +157,10 @@ bool World::begin_process_fault(Fault* fault) {
       if (!victim.running()) return false;
       victim.crash(crash);
       schedule_start(fault->a, fault_length());
+      return true;
+    case FaultKind::crash_promise:
+      if (!victim.running()) return false;
+      victim.crash_at_promise(crash);
       return true;
     case FaultKind::crash_commit:
       for (uint32_t i = 0; i < swarm_.members; ++i) {
@@ -256,13 +260,14 @@ bool World::begin_machine_fault(Fault* fault) {
       victim.set_slow_disk(static_cast<int64_t>(fault_random_.between(5'000, 1'500'000)));
       return fault->heals = true;
     case FaultKind::disk_full:
-      return fault->heals = victim.disk().set_full(true, fault_random_);
+      return fault->heals = !victim.harm(Harm::fill, 0, fault_random_.next()).empty();
     case FaultKind::write_error:
-      return victim.running() && victim.disk().fail_writes(fault_random_.between(1, 12));
+      return victim.running() &&
+             !victim.harm(Harm::fail_writes, static_cast<uint32_t>(fault_random_.between(1, 12)), 0).empty();
     case FaultKind::sync_error:
-      return victim.running() && victim.disk().fail_sync();
+      return victim.running() && !victim.harm(Harm::fail_sync, 0, 0).empty();
     case FaultKind::read_error:
-      return victim.disk().fail_reads(fault_random_.between(1, 3));
+      return !victim.harm(Harm::fail_reads, static_cast<uint32_t>(fault_random_.between(1, 3)), 0).empty();
     case FaultKind::rot_log:
       return damage(fault->a, Damage::rot_log);
     case FaultKind::rot_superblock:
@@ -278,9 +283,8 @@ bool World::begin_machine_fault(Fault* fault) {
 
 bool World::damage(uint32_t node, Damage kind) {
   if (!atlas_.may_damage(node) || !member(node).running()) return false;
-  const std::string done = member(node).disk().damage(kind, fault_random_);
+  const std::string done = member(node).harm(static_cast<Harm>(kind), 0, fault_random_.next());
   if (done.empty()) return false;
-  atlas_.damage(node);
   if (trace_.wanted()) note(node, "damage", "\"done\":" + json_string(done));
   // Damage is met at the next start, if nothing meets it before; soon, or the log behind it is cut first.
   Event e;
@@ -344,7 +348,7 @@ void World::on_heal(uint64_t number) {
       member(a).set_slow_disk(0);
       break;
     case FaultKind::disk_full:
-      member(a).disk().set_full(false, fault_random_);
+      member(a).harm(Harm::make_room, 0, 0);
       break;
     case FaultKind::rot_log:
     case FaultKind::misdirected:

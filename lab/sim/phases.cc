@@ -2,6 +2,7 @@
 // agree.
 #include <fmt/format.h>
 
+#include "lab/sim/script.h"
 #include "lab/sim/sim_member.h"
 #include "lab/sim/world.h"
 #include "paxos/acceptor.h"
@@ -14,9 +15,6 @@ namespace {
 constexpr int64_t kElectionTimeoutUs = 1'000'000;
 constexpr int64_t kProgressWithinUs = 10 * kElectionTimeoutUs;
 constexpr int64_t kPollUs = 250'000;
-// After progress: pending operations end and laggards catch up. With tiny windows on a slow network that is a
-// matter of the backlog, so the bound is generous; it is there to find what never ends.
-constexpr int64_t kSettleWithinUs = 600'000'000;
 constexpr uint64_t kBacklogSlots = 100;
 
 }  // namespace
@@ -71,6 +69,7 @@ void World::leave_outside(uint32_t node) {
 
 void World::stop_faults() {
   note(0, "faults stop");
+  if (recorder_) recorder_->on_faults_end();
   faults_on_ = false;
   healed_at_us_ = queue_.now_us();
   network_.heal_all();
@@ -137,7 +136,7 @@ void World::on_phase() {
   if (all_settled(&why)) {
     finished_ = true;
     note(0, "settled");
-  } else if (since > kSettleWithinUs) {
+  } else if (since > settle_within_us_) {
     fail("L3", "the members did not come to rest after the faults stopped: " + why);
   }
 }
@@ -165,7 +164,7 @@ void World::await_progress(int64_t since_us) {
     phase_ = 2;
     clients_on_ = false;
   } else if (queue_.now_us() - std::max(healed_at_us_, replayed_at_us_) > kProgressWithinUs ||
-             since_us > kSettleWithinUs) {
+             since_us > settle_within_us_) {
     fail("L1", fmt::format("no progress within ten election timeouts after the faults stopped: no write "
                            "through member(s){}",
                            stuck));

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "decree/check.h"
+#include "lab/sim/script.h"
 #include "paxos/acceptor.h"
 #include "runtime/start_up.h"
 
@@ -65,6 +66,8 @@ void SimMember::schedule(int64_t delay_us, EventKind kind, uint64_t a, uint32_t 
 void SimMember::start() {
   DECREE_CHECK(node_ == nullptr, "started twice");
   ++life_;
+  if (Recorder* recorder = world_.recorder(); recorder != nullptr)
+    recorder->on_step(StepKind::start, self_.value);
   Result<RecoveredState> opened = disk_->open(identity_);
   if (!opened) return refuse_start(opened.error());
   RecoveredState recovered = std::move(opened).value();
@@ -83,7 +86,9 @@ void SimMember::start() {
     members.push_back(
         Member{NodeId(n), Incarnation(0), MemberRole::voter, 1000 + n, "m" + std::to_string(n), {}});
   Options options = world_.swarm().options;
-  options.seed = random_.next();
+  // Of the start alone, so that a schedule that is followed meets the same.
+  options.seed ^= (static_cast<uint64_t>(self_.value) << 32) ^ life_;
+  spent_random_ = Random(options.seed);
   runtime::NodeOptions node_options;
   node_options.identity = identity_;
   node_options.boot = boot_;
@@ -112,6 +117,7 @@ void SimMember::start() {
   last_commit_us_ = world_.queue().now_us();
   marked_idle_ = false;
   decided_told_ = node_->replica().acceptor().decided();
+  ticks_ = 0;
   turn_pending_ = false;
   snapshots_installed_ = snapshots_taken_ = 0;
   world_.note(self_.value, "start",
@@ -165,21 +171,25 @@ void SimMember::drop_work() {
   deferred_.clear();
 }
 
-void SimMember::crash(CrashKind kind) {
+void SimMember::crash(CrashKind kind, uint64_t fate) {
   if (node_ == nullptr) return;
   std::vector<PersistedRecord> writing;
   if (!under_way_.empty()) writing = under_way_.front();
   world_.note(self_.value, "crash",
               fmt::format("\"kind\":\"{}\",\"writing\":{}", kind == CrashKind::power ? "power" : "process",
                           writing.size()));
+  if (Recorder* recorder = world_.recorder(); recorder != nullptr)
+    recorder->on_crash(self_.value, kind == CrashKind::power, fate, !writing.empty());
   std::vector<Front::Answer> waiting;
   if (front_) waiting = front_->hang_up();
   front_.reset();
   consensus_.reset();
   node_.reset();
   drop_work();
-  disk_->crash(kind, writing, random_);
+  Random random(fate);
+  disk_->crash(kind, writing, random);
   paused_ = false;
+  crash_at_promise_.reset();
   for (auto* asked : {&writes_, &reads_}) {
     for (const auto& [seq, a] : *asked)
       if (a.client != kNoClient) world_.finish(a.client, a.serial, OpOutcome::unknown);
@@ -193,12 +203,16 @@ void SimMember::crash(CrashKind kind) {
 
 void SimMember::pause() {
   paused_ = true;
+  if (Recorder* recorder = world_.recorder(); recorder != nullptr)
+    recorder->on_step(StepKind::pause, self_.value);
   world_.note(self_.value, "pause");
 }
 
 void SimMember::resume() {
   if (!paused_) return;
   paused_ = false;
+  if (Recorder* recorder = world_.recorder(); recorder != nullptr)
+    recorder->on_step(StepKind::resume, self_.value);
   world_.note(self_.value, "resume", fmt::format("\"waiting\":{}", deferred_.size()));
   std::vector<Event> events;
   events.swap(deferred_);
@@ -223,23 +237,24 @@ void SimMember::jump_clock(int64_t ahead_us) {
 }
 
 void SimMember::on_tick() {
-  node_->on_tick(Tick(static_cast<uint64_t>((clock_us() - started_us_) / world_.swarm().tick_us + 1)));
+  tick_to(static_cast<uint64_t>((clock_us() - started_us_) / world_.swarm().tick_us + 1));
   const double real_us = static_cast<double>(world_.swarm().wake_us) / clock_rate_;
   schedule(static_cast<int64_t>(real_us), EventKind::tick);
-  if (front_) front_->tick();
-  if (reserve_full_ && world_.queue().now_us() >= reserve_retry_us_) prepare_reserve();
-  mark_when_idle();
-  turn_soon();
 }
 
 void SimMember::ask_transfer(NodeId to) {
   if (node_ == nullptr || paused_) return;
+  if (Recorder* recorder = world_.recorder(); recorder != nullptr)
+    recorder->on_step(StepKind::transfer, self_.value, to.value);
   node_->transfer_leadership(to);
 }
 
 // An operator's wish, sensible or not: the leader refuses what it must.
-void SimMember::ask_change(Random& random, bool roles) {
+void SimMember::ask_change(uint64_t fate, bool roles) {
   if (node_ == nullptr || paused_) return;
+  Random random(fate);
+  if (Recorder* recorder = world_.recorder(); recorder != nullptr)
+    recorder->on_change(self_.value, roles, fate);
   const Membership& now = node_->membership();
   Membership next = now;
   ++next.epoch;
@@ -281,12 +296,16 @@ void SimMember::handle(const Event& e) {
     }
     return;
   }
+  if (Recorder* recorder = world_.recorder(); recorder != nullptr)
+    recorder->on_event(world_, e, e.life == life_);
   switch (e.kind) {
     case EventKind::tick:
       on_tick();
       break;
     case EventKind::deliver: {
       Flight flight = world_.take_flight(e.a);
+      if (Recorder* recorder = world_.recorder(); recorder != nullptr)
+        recorder->on_deliver(flight.from.value, self_.value, flight.message.index(), flight.ordinal);
       if (world_.trace().wanted() && (world_.options().trace_beats || !is_beat(flight.message)))
         world_.note(self_.value, "receive",
                     fmt::format("\"from\":{},\"message\":\"{}\",{}", flight.from.value,
@@ -321,6 +340,32 @@ void SimMember::handle(const Event& e) {
     default:
       break;
   }
+}
+
+void SimMember::tick_to(uint64_t ticks) {
+  if (ticks <= ticks_) return;
+  if (Recorder* recorder = world_.recorder(); recorder != nullptr)
+    recorder->on_tick(self_.value, ticks - ticks_);
+  ticks_ = ticks;
+  node_->on_tick(Tick(ticks_));
+  if (front_) front_->tick();
+  if (reserve_full_ && world_.queue().now_us() >= reserve_retry_us_) prepare_reserve();
+  mark_when_idle();
+  turn_soon();
+}
+
+void SimMember::tick_by(uint64_t ticks) {
+  if (!running()) return;
+  if (paused_)
+    ticks_ += ticks;  // the process will see the time when it runs again
+  else
+    tick_to(ticks_ + ticks);
+}
+
+void SimMember::let_clock_run() {
+  if (!running()) return;
+  started_us_ = clock_us() - static_cast<int64_t>(ticks_) * world_.swarm().tick_us;
+  schedule(world_.swarm().wake_us, EventKind::tick);
 }
 
 void SimMember::turn_soon() {
@@ -379,15 +424,20 @@ void SimMember::send(NodeId to, Message message) {
   world_.ghost().on_send(self_, boot_, message);
   const bool acknowledges =
       std::holds_alternative<Accepted>(message) || std::holds_alternative<Promise>(message);
-  if (acknowledges && random_.chance(world_.swarm().fork_check)) check_fork();
+  if (acknowledges && world_.wants_fork(random_)) check_fork();
   world_.send(self_, to, boot_, std::move(message));
 }
 
 void SimMember::run(std::function<void()> work, std::function<void()> done) {
   const uint64_t number = works_.put({std::move(work), std::move(done)});
-  schedule(static_cast<int64_t>(random_.between(50, 5000)), EventKind::work_done, number);
+  schedule(static_cast<int64_t>(random_.between(50, 5000)), EventKind::work_done, begin_work(number));
 }
 
-bool SimMember::turn_spent() { return random_.chance(world_.swarm().turn_spent); }
+uint64_t SimMember::begin_work(uint64_t number) {
+  if (Recorder* recorder = world_.recorder(); recorder != nullptr) recorder->on_work(self_.value, number);
+  return number;
+}
+
+bool SimMember::turn_spent() { return spent_random_.chance(world_.swarm().turn_spent); }
 
 }  // namespace decree::lab

@@ -6,6 +6,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "lab/sim/disk.h"
@@ -38,17 +39,27 @@ class SimMember final : public runtime::Host, public ConsensusSink {
   }
 
   void start();
-  void crash(CrashKind kind);
+  void crash(CrashKind kind) { crash(kind, random_.next()); }
+  // `fate` decides what is found of the writes under way and not synced.
+  void crash(CrashKind kind, uint64_t fate);
+  // When the next log write with a promise in it is under way.
+  void crash_at_promise(CrashKind kind) { crash_at_promise_ = kind; }
   void pause();
   void resume();
   void set_slow_disk(int64_t extra_us) { slow_disk_us_ = extra_us; }
   void ask_transfer(NodeId to);
-  void ask_change(Random& random, bool roles);
+  void ask_change(uint64_t fate, bool roles);
   // Asks for a compaction of what is older than the newest `keep` revisions.
   void ask_compaction(int64_t keep, bool physical);
+  // Does it to the disk; the sentence says what was done, empty: nothing. `n` counts operations, `fate`
+  // decides the rest.
+  std::string harm(Harm what, uint32_t n, uint64_t fate);
   void jump_clock(int64_t ahead_us);
   void set_clock_rate(double rate);
   void handle(const Event& event);
+  // When a schedule is followed: the clock goes on by so many ticks at once; from then on by itself.
+  void tick_by(uint64_t ticks);
+  void let_clock_run();
 
   // ---- runtime::Host ----
   void send(NodeId to, Message message) override;
@@ -81,6 +92,7 @@ class SimMember final : public runtime::Host, public ConsensusSink {
 
   Event event(EventKind kind, uint64_t a = 0, uint32_t b = 0) const;
   void schedule(int64_t delay_us, EventKind kind, uint64_t a = 0, uint32_t b = 0);
+  void tick_to(uint64_t ticks);
   void turn_soon();
   void turn();
   void after_turn();
@@ -99,6 +111,7 @@ class SimMember final : public runtime::Host, public ConsensusSink {
   void tell_disk_health();
   void check_fork();
   int64_t sync_time_us();
+  uint64_t begin_work(uint64_t number);
   void drop_work();
 
   World& world_;
@@ -106,6 +119,7 @@ class SimMember final : public runtime::Host, public ConsensusSink {
   std::unique_ptr<Disk> disk_;
   Identity identity_;
   Random random_;
+  Random spent_random_{0};
   std::unique_ptr<StoreUnderTest> store_;
   std::unique_ptr<WatchedMachine> machine_;
   std::unique_ptr<runtime::Node> node_;
@@ -114,6 +128,7 @@ class SimMember final : public runtime::Host, public ConsensusSink {
   uint32_t life_ = 0;
   uint64_t boot_ = 0;
   bool paused_ = false;
+  std::optional<CrashKind> crash_at_promise_;
   bool turn_pending_ = false;
   // The member's clock: rate_ times real time since the last change.
   double clock_rate_ = 1;
@@ -127,6 +142,7 @@ class SimMember final : public runtime::Host, public ConsensusSink {
   int64_t reserve_retry_us_ = 0;
   int64_t last_commit_us_ = 0;
   bool marked_idle_ = true;
+  uint64_t ticks_ = 0;  // as last told to the node
   int64_t slow_disk_us_ = 0;
   Slot decided_told_;  // to the trace
   uint64_t snapshots_installed_ = 0;

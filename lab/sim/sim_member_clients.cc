@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "kv/command.h"
+#include "lab/sim/script.h"
 #include "lab/sim/sim_member.h"
 
 namespace decree::lab {
@@ -62,6 +63,8 @@ void SimMember::on_answer(const Front::Answer& answer) {
 
 void SimMember::ask_compaction(int64_t keep, bool physical) {
   if (node_ == nullptr || paused_ || store_->kv() == nullptr || store_->revision() - keep < 1) return;
+  if (Recorder* recorder = world_.recorder(); recorder != nullptr)
+    recorder->on_step(StepKind::compact, self_.value, physical ? 1 : 0, static_cast<uint32_t>(keep));
   const std::string request = store_->encode_compaction(store_->revision() - keep, physical);
   if (front_)
     front_->call_unheard("Compact", request);
@@ -73,6 +76,7 @@ void SimMember::ask_compaction(int64_t keep, bool physical) {
 void SimMember::on_request(uint32_t client, uint64_t serial) {
   if (!world_.is_waiting(client, serial)) return;  // given up meanwhile
   Operation& op = world_.operation_of(client);
+  if (Recorder* recorder = world_.recorder(); recorder != nullptr) recorder->on_request(client, op);
   if (front_) {
     std::string_view method;
     const std::string request = store_->encode_request(op, &method);
@@ -107,6 +111,8 @@ void SimMember::on_applied(uint64_t seq, Reply reply) {
   writes_.erase(it);
   if (!world_.is_waiting(asked.client, asked.serial)) return;
   Operation& op = world_.operation_of(asked.client);
+  if (reply.code != 0 && op.asks_for_the_future())
+    return world_.finish(asked.client, asked.serial, OpOutcome::fail);
   if (!store_->decode(reply, &op))
     return world_.fail("I17", fmt::format("node {} answered with an error: code {} {}", self_.value,
                                           reply.code, reply.body));

@@ -1,12 +1,25 @@
 // SimMember: the log as its host drives it. Mirrors runtime::LogThread and the reserve's worker in
 // server/member.cc, which are threads and therefore not in the simulator: one batch at a time, a full disk
 // holds it, any other error stops the process, an idle log is marked.
+#include <algorithm>
+
 #include <fmt/format.h>
 
 #include "decree/check.h"
+#include "lab/sim/script.h"
 #include "lab/sim/sim_member.h"
 
 namespace decree::lab {
+
+namespace {
+
+bool has_promise(const std::vector<PersistedRecord>& batch) {
+  return std::any_of(batch.begin(), batch.end(), [](const PersistedRecord& r) {
+    return std::holds_alternative<PromiseRecord>(r.record);
+  });
+}
+
+}  // namespace
 
 // I10 for real: what would be found if the power failed at this very moment?
 void SimMember::check_fork() {
@@ -17,6 +30,25 @@ void SimMember::check_fork() {
     return world_.fail("I10", fmt::format("a crash of node {} now could not be recovered: {}", self_.value,
                                           found.error().message));
   world_.ghost().check_fork(self_, found.value());
+}
+
+std::string SimMember::harm(Harm what, uint32_t n, uint64_t fate) {
+  Random random(fate);
+  std::string done;
+  if (what <= Harm::old_image) {
+    done = disk_->damage(static_cast<Damage>(what), random);
+    if (!done.empty()) world_.atlas().damage(self_.value);
+  } else {
+    const bool worked = what == Harm::fill          ? disk_->set_full(true, random)
+                        : what == Harm::make_room   ? disk_->set_full(false, random)
+                        : what == Harm::fail_sync   ? disk_->fail_sync()
+                        : what == Harm::fail_writes ? disk_->fail_writes(n)
+                                                    : disk_->fail_reads(n);
+    if (worked) done = "done";
+  }
+  if (Recorder* recorder = world_.recorder(); recorder != nullptr && !done.empty())
+    recorder->on_harm(self_.value, what, n, fate);
+  return done;
 }
 
 int64_t SimMember::sync_time_us() {
@@ -30,16 +62,22 @@ int64_t SimMember::sync_time_us() {
 
 void SimMember::commit(std::vector<PersistedRecord> batch) {
   world_.ghost().on_handed_out(self_, batch);
+  if (Recorder* recorder = world_.recorder(); recorder != nullptr) recorder->on_commit(self_.value);
   const LogToken token = batch.back().token;
   under_way_.push_back(std::move(batch));
   if (under_way_.size() == 1) schedule(sync_time_us(), EventKind::commit_done);
   if (world_.options().early_persisted) {
-    schedule(1, EventKind::work_done, works_.put({{}, [this, token] { node_->on_persisted(token); }}));
+    schedule(1, EventKind::work_done,
+             begin_work(works_.put({{}, [this, token] { node_->on_persisted(token); }})));
   }
 }
 
 void SimMember::on_commit_done() {
   DECREE_CHECK(!under_way_.empty(), "a log write ended that had not begun");
+  if (crash_at_promise_ && world_.faults_on() && has_promise(under_way_.front())) {
+    crash(*crash_at_promise_);
+    return world_.schedule_start(self_.value, static_cast<int64_t>(random_.between(10'000, 2'000'000)));
+  }
   const Result<void> written = disk_->commit(under_way_.front());
   if (!written && retry_later(written.error())) return;
   const std::vector<PersistedRecord> batch = std::move(under_way_.front());
@@ -110,12 +148,12 @@ void SimMember::read_log(SlotRange slots, uint64_t bytes_max, LogReadDone done) 
   const uint64_t number = works_.put({{}, [this, slots, bytes_max, bytes, done = std::move(done)] {
                                         done(disk_->read(slots, std::min(bytes_max, bytes)));
                                       }});
-  schedule(static_cast<int64_t>(random_.between(50, 2000)), EventKind::work_done, number);
+  schedule(static_cast<int64_t>(random_.between(50, 2000)), EventKind::work_done, begin_work(number));
 }
 
 void SimMember::truncate_log(Slot upto) {
   const uint64_t number = works_.put({[this, upto] { disk_->truncate(upto); }, [] {}});
-  schedule(static_cast<int64_t>(random_.between(50, 20000)), EventKind::work_done, number);
+  schedule(static_cast<int64_t>(random_.between(50, 20000)), EventKind::work_done, begin_work(number));
 }
 
 }  // namespace decree::lab

@@ -11,11 +11,12 @@ namespace {
 constexpr int64_t kMs = 1000;
 constexpr int64_t kSecond = 1000 * kMs;
 constexpr const char* kFaultNames[] = {
-    "crash_one",      "crash_commit", "crash_all",   "pause",      "cut_member",  "cut_halves",
-    "cut_one_way",    "cut_link",     "chained",     "cloudflare", "quorum_loss", "constrained",
-    "swizzle",        "lose_beats",   "slow_link",   "reset_link", "clock_jump",  "clock_rate",
-    "slow_disk",      "disk_full",    "write_error", "sync_error", "read_error",  "rot_log",
-    "rot_superblock", "rot_snapshot", "misdirected", "old_image",  "transfer",    "change"};
+    "crash_one",   "crash_promise",  "crash_commit", "crash_all",   "pause",      "cut_member",
+    "cut_halves",  "cut_one_way",    "cut_link",     "chained",     "cloudflare", "quorum_loss",
+    "constrained", "swizzle",        "lose_beats",   "slow_link",   "reset_link", "clock_jump",
+    "clock_rate",  "slow_disk",      "disk_full",    "write_error", "sync_error", "read_error",
+    "rot_log",     "rot_superblock", "rot_snapshot", "misdirected", "old_image",  "transfer",
+    "change"};
 static_assert(std::size(kFaultNames) == kFaultKinds);
 
 template <size_t N>
@@ -51,7 +52,7 @@ void draw_limits(Random& r, Swarm* s) {
   if (r.chance(0.3)) o.accept_bytes_max = static_cast<uint32_t>(pick(r, {200, 1000, 5000}));
   if (r.chance(0.3)) o.inflight_bytes_max = static_cast<uint32_t>(pick(r, {200, 2000, 20000}));
   if (r.chance(0.2)) o.proposals_queued_max = static_cast<uint32_t>(pick(r, {1, 3, 10}));
-  if (r.chance(0.3)) o.promise_runs_max = static_cast<uint32_t>(pick(r, {1, 2, 5}));
+  if (r.chance(0.4)) o.promise_runs_max = static_cast<uint32_t>(pick(r, {1, 1, 2, 5}));
   if (r.chance(0.2)) o.reads_queued_max = static_cast<uint32_t>(pick(r, {1, 3, 10}));
   if (r.chance(0.4)) {
     o.cached_log_bytes_max = pick(r, {1, 500, 5000});
@@ -140,6 +141,7 @@ Swarm draw_swarm(uint64_t seed, const SwarmLimits& limits) {
   s.request_layer = (r.chance(0.5) || limits.server) && limits.request_layer && s.real_store;
   if (r.chance(0.3)) s.compact_mean_us = static_cast<int64_t>(pick(r, {300, 3000, 20000})) * kMs;
   if (r.chance(0.3)) s.old_reads = 0.2;
+  if (r.chance(0.4)) s.value_bytes = pick(r, {100, 600, 3000});
   if (!s.real_store) {
     // Runs about the core: long and with few clients, because what goes wrong is between the members.
     s.clients = static_cast<uint32_t>(r.between(2, 4));

@@ -13,20 +13,21 @@
 namespace decree::lab {
 
 enum class FaultKind : uint8_t {
-  crash_one,     // a process dies (kill or power failure), starts again
-  crash_commit,  // dies in the middle of a log write
-  crash_all,     // all at the same moment
-  pause,         // SIGSTOP: time goes on, nothing else does
-  cut_member,    // one member from all others, both ways
-  cut_halves,    // two sides
-  cut_one_way,   // one direction of one link, or everything out of (into) one member
-  cut_link,      // both directions of one link
-  chained,       // the members in a row, each sees its neighbours only
-  cloudflare,    // the leader and another cannot reach each other, everybody else reaches both
-  quorum_loss,   // all links but those of one member, and that is not the leader (Omni-Paxos)
-  constrained,   // a member is cut off and falls behind, then only its links are left (Omni-Paxos)
-  swizzle,       // links of some members clog one by one and come back in another order (FoundationDB)
-  lose_beats,    // only heartbeats suffer
+  crash_one,      // a process dies (kill or power failure), starts again
+  crash_promise,  // dies in the middle of its next superblock write
+  crash_commit,   // dies in the middle of a log write
+  crash_all,      // all at the same moment
+  pause,          // SIGSTOP: time goes on, nothing else does
+  cut_member,     // one member from all others, both ways
+  cut_halves,     // two sides
+  cut_one_way,    // one direction of one link, or everything out of (into) one member
+  cut_link,       // both directions of one link
+  chained,        // the members in a row, each sees its neighbours only
+  cloudflare,     // the leader and another cannot reach each other, everybody else reaches both
+  quorum_loss,    // all links but those of one member, and that is not the leader (Omni-Paxos)
+  constrained,    // a member is cut off and falls behind, then only its links are left (Omni-Paxos)
+  swizzle,        // links of some members clog one by one and come back in another order (FoundationDB)
+  lose_beats,     // only heartbeats suffer
   slow_link,
   reset_link,  // the connection closes and opens again
   clock_jump,  // a member's clock jumps ahead
@@ -89,6 +90,7 @@ struct Swarm {
   uint32_t keys = 4;
   int64_t think_us = 0;
   int64_t patience_us = 0;
+  uint64_t value_bytes = 0;  // values are longer by up to so many: records over several sectors
   double old_reads = 0;      // share of ranges that ask for an older revision
   double follow_leader = 0;  // share of operations sent to the leader on purpose
 };

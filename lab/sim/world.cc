@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "lab/sim/check_hook.h"
+#include "lab/sim/script.h"
 #include "lab/sim/sim_member.h"
 
 namespace decree::lab {
@@ -57,30 +58,38 @@ World::World(uint64_t seed, const Swarm& swarm, const RunOptions& options)
       link_generation_((swarm_.members + 1) * (swarm_.members + 1), 0) {
   for (uint32_t n = 1; n <= swarm_.members; ++n)
     members_.push_back(std::make_unique<SimMember>(*this, NodeId(n), make_disk(swarm_)));
+  if (options.record != nullptr) recorder_ = std::make_unique<Recorder>(swarm_, options.record);
 }
 
 World::~World() = default;
 
-RunResult World::run() {
+RunResult World::run(const Schedule* schedule, size_t* steps_followed) {
   RunResult result;
   result.seed = seed_;
   if (trace_.wanted())
     note(0, "swarm", fmt::format("\"seed\":{},\"draw\":{}", seed_, json_string(describe(swarm_))));
   if (trace_.wanted()) ghost_.set_choice_log(&newly_chosen_);
   const CatchChecks catching;
+  std::unique_ptr<Script> script;
+  if (schedule != nullptr) script = std::make_unique<Script>(*this, *schedule);
   try {
-    for (uint32_t n = 1; n <= swarm_.members; ++n)
-      schedule_start(n, static_cast<int64_t>(random_.below(300'000)));
-    start_clients();
-    start_faults();
-    Event phase;
-    phase.kind = EventKind::phase;
-    queue_.schedule(swarm_.fault_phase_us, phase);
-    while (!finished_ && !breach_ && !queue_.empty()) dispatch(queue_.pop());
+    if (script) {
+      script->run();
+    } else {
+      for (uint32_t n = 1; n <= swarm_.members; ++n)
+        schedule_start(n, static_cast<int64_t>(random_.below(300'000)));
+      start_clients();
+      start_faults();
+      Event phase;
+      phase.kind = EventKind::phase;
+      queue_.schedule(swarm_.fault_phase_us, phase);
+      live();
+    }
     if (!breach_) check_history();
   } catch (const CheckFailed& failed) {
     fail("check", failed.sentence);
   }
+  if (script && steps_followed != nullptr) *steps_followed = script->followed();
   for (const Operation& op : history_) {
     ++statistics_.operations;
     (op.outcome == OpOutcome::ok     ? statistics_.ok
@@ -104,6 +113,14 @@ RunResult World::run() {
          fmt::format("\"invariant\":\"{}\",\"sentence\":{}", breach_.invariant,
                      json_string(breach_.sentence)));
   return result;
+}
+
+void World::live() {
+  while (!finished_ && !breach_ && !queue_.empty()) dispatch(queue_.pop());
+}
+
+bool World::wants_fork(Random& random) const {
+  return script_ != nullptr ? script_->wants_fork() : random.chance(swarm_.fork_check);
 }
 
 void World::dispatch(const Event& event) {
@@ -156,20 +173,25 @@ void World::send(NodeId from, NodeId to, uint64_t boot, Message message) {
   const bool connected = connected_[from.value * (swarm_.members + 1) + to.value];
   const bool is_beat = std::holds_alternative<Beat>(message) || std::holds_alternative<BeatReply>(message);
   Fate fate;
-  if (connected) fate = network_.judge(from.value, to.value, is_beat, queue_.now_us());
+  if (connected && script_ == nullptr) fate = network_.judge(from.value, to.value, is_beat, queue_.now_us());
   if (trace_.wanted() && (!is_beat || options_.trace_beats))
     note(from.value, "send",
          fmt::format("\"to\":{},\"boot\":{},\"arrives_us\":{},\"message\":\"{}\",{}", to.value, boot,
                      arrival(fate), message_name(message), trace_fields(message)));
+  if (script_ != nullptr) {
+    script_->on_send(from, to, std::move(message), connected);
+    return;
+  }
+  const uint32_t ordinal = recorder_ ? recorder_->on_send(from.value, to.value, message.index()) : 0;
   Event e;
   e.kind = EventKind::deliver;
   e.member = static_cast<uint8_t>(to.value);
   if (fate.copies == 2) {
-    e.a = flights_.put(Flight{from, to, message});
+    e.a = flights_.put(Flight{from, to, message, ordinal});
     queue_.schedule(fate.delay_us[1], e);
   }
   if (fate.copies >= 1) {
-    e.a = flights_.put(Flight{from, to, std::move(message)});
+    e.a = flights_.put(Flight{from, to, std::move(message), ordinal});
     queue_.schedule(fate.delay_us[0], e);
   }
 }
@@ -177,6 +199,7 @@ void World::send(NodeId from, NodeId to, uint64_t boot, Message message) {
 void World::connect(uint32_t a, uint32_t b, int64_t delay_us) {
   if (!member(a).running() || !member(b).running()) return;
   if (!network_.is_open(a, b) || !network_.is_open(b, a)) return;
+  if (recorder_ && !process_event_) recorder_->on_step(StepKind::connect, a, b);
   for (const auto& [x, y] : {std::pair{a, b}, std::pair{b, a}}) {
     connected_[x * (swarm_.members + 1) + y] = true;
     const uint64_t generation = ++link_generation_[x * (swarm_.members + 1) + y];
@@ -191,6 +214,7 @@ void World::connect(uint32_t a, uint32_t b, int64_t delay_us) {
 }
 
 void World::disconnect(uint32_t a, uint32_t b, int64_t delay_us) {
+  if (recorder_ && !process_event_) recorder_->on_step(StepKind::disconnect, a, b);
   for (const auto& [x, y] : {std::pair{a, b}, std::pair{b, a}}) {
     connected_[x * (swarm_.members + 1) + y] = false;
     if (!member(x).running()) continue;
@@ -206,13 +230,17 @@ void World::disconnect(uint32_t a, uint32_t b, int64_t delay_us) {
 
 void World::on_process_end(uint32_t node) {
   ++statistics_.restarts;
+  process_event_ = true;
   for (uint32_t n = 1; n <= swarm_.members; ++n)
     if (n != node) disconnect(node, n, static_cast<int64_t>(fault_random_.below(3000)));
+  process_event_ = false;
 }
 
 void World::on_process_start(uint32_t node) {
+  process_event_ = true;
   for (uint32_t n = 1; n <= swarm_.members; ++n)
     if (n != node) connect(node, n, static_cast<int64_t>(fault_random_.below(20'000)));
+  process_event_ = false;
 }
 
 void World::schedule_start(uint32_t node, int64_t delay_us) {
@@ -256,8 +284,11 @@ void World::check_history() {
       return fail("I16", "a request that was refused for sure took a revision: " + describe(op));
   const Verdict whole = check_whole_store(history);
   if (whole.judgement == Judgement::bad) return fail("I15", whole.problem);
-  if (history.size() > 400) return;
-  const Verdict keys = check_keys(history);
+  // The search per key is exponential at worst: keys with many operations are left to the replay above.
+  CheckLimits limits;
+  limits.key_operations_max = 400;
+  limits.steps_max = 200'000;
+  const Verdict keys = check_keys(history, limits);
   if (keys.judgement == Judgement::bad) fail("I15", "per key: " + keys.problem);
 }
 

@@ -23,12 +23,16 @@
 namespace decree::lab {
 
 class SimMember;
+class Recorder;
+class Script;
+struct Schedule;
 
 struct RunOptions {
   SwarmLimits limits;
   std::ostream* trace = nullptr;    // JSON lines
   bool trace_beats = false;         // heartbeats too
   std::ostream* history = nullptr;  // the clients' history, JSON lines
+  Schedule* record = nullptr;       // the run written down step by step
   bool early_persisted =
       false;  // planted: the host tells the member that a write is durable when it has only begun
 };
@@ -70,6 +74,7 @@ struct Flight {
   NodeId from;
   NodeId to;
   Message message;
+  uint32_t ordinal = 0;  // among those of its kind on its link; when recorded
 };
 
 class World {
@@ -79,18 +84,22 @@ class World {
   // An explicit configuration; the seed decides the rest.
   World(uint64_t seed, const Swarm& swarm, const RunOptions& options);
   ~World();
-  RunResult run();
+  // With a schedule the seed decides nothing; `steps_followed` counts up to the one that broke something.
+  RunResult run(const Schedule* schedule = nullptr, size_t* steps_followed = nullptr);
 
   // ---- for members ----
   EventQueue& queue() { return queue_; }
   Ghost& ghost() { return ghost_; }
   const Atlas& atlas() const { return atlas_; }
+  Atlas& atlas() { return atlas_; }
   Trace& trace() { return trace_; }
   const Swarm& swarm() const { return swarm_; }
   RunStatistics& statistics() { return statistics_; }
   const RunOptions& options() const { return options_; }
   Random& random() { return random_; }
   bool faults_on() const { return faults_on_; }
+  Recorder* recorder() { return recorder_.get(); }  // null: nobody writes down
+  bool wants_fork(Random& random) const;
   uint32_t members() const { return swarm_.members; }
   SimMember& member(uint32_t node) { return *members_[node - 1]; }
   void send(NodeId from, NodeId to, uint64_t boot, Message message);
@@ -122,6 +131,7 @@ class World {
   void schedule_start(uint32_t node, int64_t delay_us);
 
  private:
+  friend class Script;
   struct Client {
     bool waiting = false;
     bool is_probe = false;
@@ -140,6 +150,7 @@ class World {
     bool heals = false;
   };
 
+  void live();
   void dispatch(const Event& event);
   std::string arrival(const Fate& fate) const;
   // clients (clients.cc)
@@ -206,6 +217,9 @@ class World {
   // Which connection of a pair is the present one: the late end of an old one says nothing about its
   // successor.
   std::vector<uint32_t> link_generation_;
+  std::unique_ptr<Recorder> recorder_;
+  Script* script_ = nullptr;    // while a schedule is followed
+  bool process_event_ = false;  // connections change because a process ends or starts
   Slot acknowledged_;
   std::vector<Slot> newly_chosen_;  // filled by the ghost when there is a trace
   Breach breach_;
@@ -215,6 +229,10 @@ class World {
   uint32_t phase_ = 0;
   int64_t healed_at_us_ = 0;
   int64_t replayed_at_us_ = 0;  // a member was still applying its log
+  // After progress: pending operations end and laggards catch up. With tiny windows on a slow network that is
+  // a matter of the backlog, so the bound is generous; it is there to find what never ends. Schedules have a
+  // fast network.
+  int64_t settle_within_us_ = 600'000'000;
   bool finished_ = false;
 };
 

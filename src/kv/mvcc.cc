@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <iterator>
 
+#include "base/planted_bugs.h"
 #include "decree/sometimes.h"
 
 namespace decree::kv {
@@ -137,7 +138,7 @@ const Record* Mvcc::put(std::string_view key, std::string_view value, int64_t le
   Record* now = nullptr;
   if (place.found) {
     const auto it = index_.at(place);
-    if (!it->tombstone()) {
+    if (!it->tombstone() || planted(PlantedBug::deleted_key_goes_on)) {
       previous = it->record();
       fields.create = previous->create();
       fields.version = previous->version() + 1;
@@ -229,7 +230,8 @@ size_t Mvcc::compact_key(KeyIndex::Iterator* it, int64_t target, size_t work_max
     drop = history.size();
   } else if (const size_t within = count_upto(history, target); within > 0) {
     const Record* kept = history.at(within - 1);
-    drop = kept->tombstone() && kept->mod() < target ? within : within - 1;
+    const bool wrong = planted(PlantedBug::compaction_drops_visible);
+    drop = (kept->tombstone() && kept->mod() < target) || wrong ? within : within - 1;
   }
   const size_t freed = std::min(drop, work_max);
   for (size_t i = 0; i < freed; ++i) free_record(history.at(i));

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include <xxhash.h>
+#include "base/planted_bugs.h"
 #include "kv/mvcc.h"
 #include "kv/wire.h"
 
@@ -208,8 +209,13 @@ class Source final : public SnapshotSource {
   }
 
   void emit(const Record& r, const Record* next, std::string* out) {
-    if (r.mod() > state_.revision) return;
-    if (next != nullptr && next->mod() > state_.revision) next = nullptr;
+    const bool loose = planted(PlantedBug::snapshot_not_pinned);
+    if (r.mod() > state_.revision && !loose) return;
+    if (next != nullptr && next->mod() > state_.revision && !loose) next = nullptr;
+    if (planted(PlantedBug::snapshot_without_deletions)) {
+      if (r.tombstone()) return;
+      if (next != nullptr && next->tombstone()) next = nullptr;
+    }
     const bool superseded = next != nullptr && next->mod() <= state_.compacted;
     if (superseded || (r.tombstone() && r.mod() < state_.compacted)) return;
     const bool same = previous_key_ != nullptr && previous_key_->key() == r.key();
@@ -282,6 +288,12 @@ class Sink final : public SnapshotSink {
     if (failure_.empty() && stage_ != Stage::ended) fail("ends too early");
     if (!failure_.empty()) return refused(failure_);
     if (mvcc_ == nullptr) return refused("was installed already");
+    if (planted(PlantedBug::revision_from_records)) {
+      state_.revision = 1;
+      for (auto it = mvcc_->index().lower_bound(""); it != mvcc_->index().end(); ++it)
+        state_.revision = std::max(state_.revision, it->record()->mod());
+      state_.compacted = std::min(state_.compacted, state_.revision);
+    }
     mvcc_->finish_load(state_.revision, state_.compacted);
     install_(std::move(state_), std::move(mvcc_));
     mvcc_ = nullptr;
@@ -360,6 +372,7 @@ class Sink final : public SnapshotSink {
         f.version = in.number();
         f.lease = in.number();
         f.value = in.take(in.varint());
+        if (planted(PlantedBug::version_not_restored)) f.version = 1;
       }
       if (!in.ok() || f.mod < 0 || f.mod > state_.revision) return fail("has an unreadable record");
       if (!mvcc_->load(f)) return fail("has records out of order");

@@ -2,6 +2,7 @@
 
 #include <string_view>
 
+#include "base/planted_bugs.h"
 #include "decree/sometimes.h"
 #include "etcd/rpc.pb.h"
 #include "kv/encode.h"
@@ -143,6 +144,7 @@ void Executor::decide(const TxnRequest& request) {
       succeeded = false;
       break;
     }
+    if (planted(PlantedBug::first_compare_only)) break;
   }
   branches_.push_back(succeeded);
   for (const RequestOp& op : branch_of(request, succeeded)) {
@@ -176,8 +178,17 @@ Refusal Executor::txn(const TxnRequest& request, std::string* body) {
   branches_.clear();
   decide(request);
   size_t branch = 0;
-  const Refusal refusal = check(request, &branch);
-  if (!refusal.ok()) return refusal;
+  const bool unasked = planted(PlantedBug::refusal_where_asked_only) && body == nullptr;
+  const Refusal refusal = unasked ? kAccepted : check(request, &branch);
+  if (!refusal.ok()) {
+    if (planted(PlantedBug::half_a_transaction) && !txn_is_read_only(request)) {
+      branch = 0;
+      mvcc_.begin_write();
+      run(request, &branch, nullptr, nullptr);
+      mvcc_.end_write();
+    }
+    return refusal;
+  }
   branch = 0;
   const bool writes = !txn_is_read_only(request);
   if (writes) mvcc_.begin_write();

@@ -1,14 +1,12 @@
 #include "paxos/acceptor.h"
 
+#include "base/planted_bugs.h"
 #include "decree/check.h"
 #include "decree/sometimes.h"
-#include "paxos/planted_bugs.h"
 
 namespace decree {
 
 using paxos::LogSlot;
-using paxos::planted;
-using paxos::PlantedBug;
 
 Acceptor::Acceptor(const RecoveredState& recovered, const Membership& membership)
     : epoch_(membership.epoch),
@@ -22,6 +20,7 @@ Acceptor::Acceptor(const RecoveredState& recovered, const Membership& membership
       decided_chain_(recovered.snapshot_chain),
       decided_term_(recovered.snapshot_term) {
   for (const auto& [slot, accepted] : recovered.accepted) {
+    if (planted(PlantedBug::forgotten_acceptances) && slot > recovered.decided_hint) continue;
     DECREE_CHECK(slot > snapshot_index_, "recovery hands out only slots above the snapshot");
     if (stop_sign_ == Slot(0) && slot >= epoch_base_ && ends_this_epoch(accepted.entry)) stop_sign_ = slot;
     log_.put(slot, LogSlot{accepted.ballot, accepted.law, accepted.entry, LogToken(0), Digest128{}});
@@ -136,6 +135,7 @@ Acceptor::AcceptResult Acceptor::accept(const Accept& accept, LogToken token) {
   }
   enter_ballot(accept.ballot, accept.base);
   DECREE_CHECK(bill_base_ == accept.base, "one ballot has one base");
+  if (accept.first > bill_next_ && planted(PlantedBug::accept_over_gap)) bill_next_ = accept.first;
   if (accept.first > bill_next_) {
     DECREE_SOMETIMES("an Accept leaves a gap", true);
     result.verdict = Verdict::gap;
@@ -202,7 +202,7 @@ bool Acceptor::learn(Slot slot, const Entry& entry, LogToken token) {
   advance_decided(*log_.find(slot));
   if (bill_next_ <= decided_) bill_next_ = decided_.next();
   advance_durable();
-  return !same;
+  return !same && !planted(PlantedBug::law_not_persisted);
 }
 
 void Acceptor::install_snapshot(Slot index, Digest128 chain, uint64_t term) {

@@ -1,4 +1,5 @@
 // ELECTION: phase 1 for all slots at once (protocol 2.5; mission rows M11, M12).
+#include "base/planted_bugs.h"
 #include "decree/check.h"
 
 #include "decree/sometimes.h"
@@ -65,7 +66,7 @@ void Replica::Impl::on_prepare(NodeId from, const Prepare& m) {
     promise.runs.assign(runs.begin() + static_cast<ptrdiff_t>(done),
                         runs.begin() + static_cast<ptrdiff_t>(done + n));
     done += n;
-    promise.last = done == runs.size();
+    promise.last = done == runs.size() || planted(PlantedBug::first_promise_chunk_only);
     DECREE_SOMETIMES("a Promise needs several chunks", !promise.last);
     send_when_durable(from, promise);
     ++promise.chunk;
@@ -76,7 +77,12 @@ void Replica::Impl::on_promise(NodeId from, const Promise& m) {
   if (role != Role::candidate || m.ballot != ballot || !membership.is_voter(from)) return;
   if (!m.unknown.empty()) return;  // uncertain knowledge is no vote
   PartialPromise& partial = promises[from];
-  if (partial.whole) return;
+  if (partial.whole) {
+    if (planted(PlantedBug::duplicate_promise_counts) && m.last &&
+        promises.emplace(NodeId(from.value + 1000), partial).second)
+      advance_election();
+    return;
+  }
   if (m.chunk == 0) {
     partial = PartialPromise{};
     partial.capture = m.capture;
@@ -115,7 +121,9 @@ void Replica::Impl::advance_election() {
     const auto it = fetched.find(pick.slot);
     return it == fetched.end() ? nullptr : &it->second.accepted.entry;
   };
-  become_leader(base, bind_values(picks, acceptor.decided_term(), value_at));
+  std::vector<Entry> values = bind_values(picks, acceptor.decided_term(), value_at);
+  if (planted(PlantedBug::inherited_values_dropped)) values.clear();
+  become_leader(base, std::move(values));
 }
 
 bool Replica::Impl::fetch_missing(const std::vector<SlotPick>& picks) {
@@ -262,8 +270,10 @@ void Replica::Impl::follow(Ballot b) {
   }
   DECREE_SOMETIMES("reads are asked again elsewhere", !reads_asked.empty());
   // Reads that were asked elsewhere are asked again, under a new number (etcd#20418).
-  reads_parked.insert(reads_parked.begin(), reads_asked.begin(), reads_asked.end());
-  reads_asked.clear();
+  if (!planted(PlantedBug::asked_reads_forgotten)) {
+    reads_parked.insert(reads_parked.begin(), reads_asked.begin(), reads_asked.end());
+    reads_asked.clear();
+  }
   out->jobs.push_back(LeadershipChanged{b, b.node == self});
 }
 

@@ -2,9 +2,9 @@
 // 2.7; mission rows M13, M14, M17).
 #include <algorithm>
 
+#include "base/planted_bugs.h"
 #include "decree/check.h"
 #include "decree/sometimes.h"
-#include "paxos/planted_bugs.h"
 #include "paxos/replica_impl.h"
 
 namespace decree {
@@ -14,7 +14,7 @@ void Replica::Impl::on_accept(NodeId from, const Accept& m) {
   if (!epoch_matches(from, m.ballot) || m.ballot.node != from) return;
   if (membership.is_voter(self) && !votes())
     return;  // another disk: what the voter promised is not known here
-  const bool forgets = paxos::planted(paxos::PlantedBug::stale_accept) && role == Role::follower;
+  const bool forgets = planted(PlantedBug::stale_accept) && role == Role::follower;
   if (m.ballot < acceptor.promised() && !forgets) {
     DECREE_SOMETIMES("an Accept comes below the promise", true);
     send(from, Nack{m.ballot, acceptor.promised(), NackReason::promised_higher});
@@ -74,11 +74,12 @@ void Replica::Impl::note_gap() {
 // disk.
 void Replica::Impl::emit_accepted() {
   const Ballot b = acceptor.bill_ballot();
-  const bool forgets = paxos::planted(paxos::PlantedBug::stale_accept);
+  const bool forgets = planted(PlantedBug::stale_accept);
   if (is_leader() || b.is_none()) return;
   if ((b != leader || b != acceptor.promised()) && !forgets) return;
-  if (!acceptor.promise_durable() && !paxos::planted(paxos::PlantedBug::ack_before_durable)) return;
-  const Slot upto = acceptor.durable_upto();
+  if (!acceptor.promise_durable() && !planted(PlantedBug::ack_before_durable)) return;
+  Slot upto = acceptor.durable_upto();
+  if (planted(PlantedBug::early_duplicate_ack) && accepted_due) upto = acceptor.next_acceptable().prev();
   const bool news = b != accepted_told_ballot || upto > accepted_told;
   if (!news && !accepted_due && !gap_due) return;
   Accepted accepted;

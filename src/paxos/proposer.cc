@@ -1,8 +1,8 @@
 // BILL: phase 2 as the leader does it (protocol 2.6; mission row M13). One batch per turn, pipelined;
 // Accepts leave before the own disk write ends, the own vote counts after it.
+#include "base/planted_bugs.h"
 #include "decree/check.h"
 #include "decree/sometimes.h"
-#include "paxos/planted_bugs.h"
 #include "paxos/quorum.h"
 #include "paxos/replica_impl.h"
 
@@ -55,7 +55,7 @@ void Replica::Impl::propose_queued() {
 
 void Replica::Impl::replicate() {
   // An epoch's first leader has no Election: here its record becomes durable BEFORE the first Bill (A3).
-  if (!acceptor.promise_durable() && !paxos::planted(paxos::PlantedBug::ack_before_durable)) return;
+  if (!acceptor.promise_durable() && !planted(PlantedBug::ack_before_durable)) return;
   for (Peer& p : peers) {
     if (!p.link_up || p.former) continue;
     if (p.flow == Peer::Flow::stream) send_accepts(p);
@@ -134,10 +134,11 @@ void Replica::Impl::on_accepted(NodeId from, const Accepted& m) {
 // The point of no return was the quorum's last sync; here the leader learns of it.
 void Replica::Impl::count_votes() {
   std::vector<Slot> positions;
-  if (votes()) positions.push_back(acceptor.durable_upto());
+  const Slot own = planted(PlantedBug::leader_counts_unsynced) ? last_slot() : acceptor.durable_upto();
+  if (votes()) positions.push_back(own);
   for (const Peer& p : peers)
     if (p.voter) positions.push_back(p.match);
-  const uint32_t quorum = membership.bill_quorum - (paxos::planted(paxos::PlantedBug::small_quorum) ? 1 : 0);
+  const uint32_t quorum = membership.bill_quorum - (planted(PlantedBug::small_quorum) ? 1 : 0);
   const Slot chosen = paxos::quorum_position(positions, quorum);
   if (chosen <= acceptor.decided()) return;
   acceptor.decide(ballot, chosen);
@@ -195,7 +196,7 @@ void Replica::Impl::on_forward(NodeId from, const Forward& m) {
   if (m.ballot.is_none() || m.ballot != led) return;
   ForwardSeen& seen = forwards_seen[from];
   DECREE_SOMETIMES("a forwarded batch comes twice", seen.boot == m.boot && m.batch <= seen.batch);
-  if (seen.boot == m.boot && m.batch <= seen.batch) return;
+  if (seen.boot == m.boot && m.batch <= seen.batch && !planted(PlantedBug::forward_taken_twice)) return;
   if (m.boot < seen.boot) return;
   seen = ForwardSeen{m.boot, m.batch};
   std::vector<RequestId> refused;

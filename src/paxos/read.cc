@@ -1,8 +1,8 @@
 // Linearizable reads by read-index rounds, from any member (protocol 2.13). A read joins the round that
 // starts after it was asked; the round's number is never used again (etcd#20418).
+#include "base/planted_bugs.h"
 #include "decree/check.h"
 #include "decree/sometimes.h"
-#include "paxos/planted_bugs.h"
 #include "paxos/replica_impl.h"
 
 namespace decree {
@@ -46,9 +46,12 @@ void Replica::Impl::reads_end_turn() {
     reads_parked.clear();
     // Until the barrier is decided a later leader may never find the slot that would have to be named.
     // Behind a proposed stop sign the next epoch may decide without anybody of this one: it answers.
-    if (!round_open && !reads_waiting.empty() && acceptor.decided() >= barrier_slot &&
-        stop_proposed == Slot(0))
-      start_read_round();
+    const bool settled = acceptor.decided() >= barrier_slot || planted(PlantedBug::read_before_barrier);
+    if (!round_open && !reads_waiting.empty() && settled && stop_proposed == Slot(0)) start_read_round();
+    if (round_open && planted(PlantedBug::read_joins_open_round)) {
+      reads_in_round.insert(reads_in_round.end(), reads_waiting.begin(), reads_waiting.end());
+      reads_waiting.clear();
+    }
     return;
   }
   const NodeId to = leader_to_ask();
@@ -89,7 +92,8 @@ void Replica::Impl::start_read_round() {
   reads_waiting.clear();
   // Captured when the round starts, and no round starts before the barrier is decided: all that was inherited
   // is below it, and a slot that is only proposed may never be decided.
-  DECREE_CHECK(acceptor.decided() >= barrier_slot, "reads wait for the barrier");
+  DECREE_CHECK(acceptor.decided() >= barrier_slot || planted(PlantedBug::read_before_barrier),
+               "reads wait for the barrier");
   round_index = acceptor.decided();
   DECREE_SOMETIMES("reads share a round", reads_in_round.size() > 1);
   for (const Peer& p : peers)
@@ -119,7 +123,7 @@ void Replica::Impl::finish_read_round() {
   if (acceptor.promised() != ballot) return;
   // |C| >= N - q1 + 1 meets every Election quorum; q2 is at least that.
   const bool enough = round_acks.size() + (votes() ? 1 : 0) >= membership.bill_quorum;
-  if (!enough && !paxos::planted(paxos::PlantedBug::read_without_round)) return;
+  if (!enough && !planted(PlantedBug::read_without_round)) return;
   round_open = false;
   for (const ReadWaiter& waiter : reads_in_round) answer_read(waiter, true, round_index);
   reads_in_round.clear();
@@ -170,9 +174,11 @@ void Replica::Impl::read_tick() {
     round_open = false;
     reads_waiting.insert(reads_waiting.begin(), reads_in_round.begin(), reads_in_round.end());
     reads_in_round.clear();
+    if (planted(PlantedBug::read_round_reused)) --read_round;
     if (stop_proposed == Slot(0)) start_read_round();
   }
-  if (!reads_asked.empty() && now.value - read_asked_at.value >= options.retransmit_ticks) {
+  if (!reads_asked.empty() && now.value - read_asked_at.value >= options.retransmit_ticks &&
+      !planted(PlantedBug::asked_reads_forgotten)) {
     reads_parked.insert(reads_parked.begin(), reads_asked.begin(), reads_asked.end());
     reads_asked.clear();
   }

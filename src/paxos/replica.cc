@@ -3,15 +3,12 @@
 
 #include <algorithm>
 
+#include "base/planted_bugs.h"
 #include "decree/check.h"
 #include "decree/sometimes.h"
-#include "paxos/planted_bugs.h"
 #include "paxos/replica_impl.h"
 
 namespace decree {
-
-using paxos::planted;
-using paxos::PlantedBug;
 
 namespace {
 
@@ -64,7 +61,10 @@ LogToken Replica::Impl::persist(Record record) {
 
 void Replica::Impl::send_when_durable(NodeId to, Message message) {
   const LogToken last = LogToken(next_token.value - 1);
-  if (planted(PlantedBug::ack_before_durable) && to != self) {
+  const bool early = planted(PlantedBug::ack_before_durable) ||
+                     (planted(PlantedBug::early_promise) && std::holds_alternative<Promise>(message)) ||
+                     (planted(PlantedBug::early_prepare) && std::holds_alternative<Prepare>(message));
+  if (early && to != self) {
     out->released.push_back(Outgoing{to, std::move(message)});
     return;
   }
@@ -222,6 +222,7 @@ void Replica::Impl::apply_decided() {
   }
   settle_outcomes();
   if (!ready && ready_index_known && applied >= ready_index) ready = true;
+  if (planted(PlantedBug::ready_at_once)) ready = true;
 }
 
 // ---- outcomes of own proposals (docs/decisions/0008-decidable-outcomes.md) ----
@@ -239,7 +240,7 @@ void Replica::Impl::settle_outcomes() {
   if (in_doubt.empty() || barrier_applied.is_none()) return;
   const bool own = is_leader() && barrier_applied == ballot;
   const bool told = told_by == barrier_applied && told_decided >= barrier_applied_at;
-  if (!own && !told) return;
+  if (!own && !told && !planted(PlantedBug::settled_by_any_barrier)) return;
   std::vector<RequestId> lost;
   for (const auto& [id, submitted] : in_doubt)
     if (submitted.term < barrier_applied.term()) lost.push_back(id);
@@ -274,7 +275,7 @@ void Replica::Impl::submit(Entry entry) {
       retired || membership.find(self) == nullptr) {
     DECREE_SOMETIMES("the core's queue of proposals is full", true);
     outcome(entry.id, Outcome::definitely_not);
-    return;
+    if (!planted(PlantedBug::refused_but_queued)) return;
   }
   waiting_bytes += entry.weight_bytes();
   waiting.push_back(Waiting{std::move(entry), now});
@@ -304,7 +305,7 @@ void Replica::Impl::expire_waiting() {
   DECREE_SOMETIMES("a proposal ends as unknown by time", !silent.empty());
   for (const RequestId& id : silent) {
     in_doubt.erase(id);
-    outcome(id, Outcome::unknown);
+    outcome(id, planted(PlantedBug::silence_is_refusal) ? Outcome::definitely_not : Outcome::unknown);
   }
 }
 

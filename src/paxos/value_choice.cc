@@ -2,16 +2,14 @@
 
 #include <algorithm>
 
+#include "base/planted_bugs.h"
 #include "paxos/acceptor.h"
-#include "paxos/planted_bugs.h"
 
 namespace decree {
 
-using paxos::planted;
-using paxos::PlantedBug;
-
 Slot choose_base(std::span<const PromiseReport> quorum, Slot own_decided, Slot asked_from, Slot epoch_base) {
   Slot below = std::max(own_decided, std::max(asked_from.prev(), epoch_base.prev()));
+  if (planted(PlantedBug::base_from_reports_only)) below = epoch_base.prev();
   for (const PromiseReport& report : quorum) below = std::max({below, report.decided, report.snapshot_index});
   return below.next();
 }
@@ -53,7 +51,8 @@ std::vector<Entry> bind_values(std::span<const SlotPick> picks, uint64_t decided
   size_t bound = 0;  // values up to here were reported; trailing no-ops are dropped
   uint64_t barrier = decided_term;
   for (const SlotPick& pick : picks) {
-    const bool void_report = !pick.law && pick.ballot.term() < barrier;
+    const bool void_report =
+        !pick.law && pick.ballot.term() < barrier && !planted(PlantedBug::void_report_revived);
     if (pick.holder == NodeId(0) || void_report) {
       values.emplace_back();
       continue;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/planted_bugs.h"
 #include "decree/sometimes.h"
 #include "paxos/acceptor.h"
 #include "runtime/digest.h"
@@ -277,7 +278,10 @@ void Node::apply_decided() {
   while (!decided_.empty() && budget-- > 0) {
     if (--until_check == 0) {
       until_check = kItemsPerTimeCheck;
-      if (host_.turn_spent()) break;
+      if (host_.turn_spent()) {
+        if (planted(PlantedBug::page_skipped)) decided_.front().entry.kind = EntryKind::noop;
+        break;
+      }
     }
     const DecidedEntry decided = std::move(decided_.front());
     decided_.pop_front();
@@ -344,7 +348,7 @@ void Node::answer_reads() {
   size_t served = 0;
   while (served < reads_waiting_.size()) {
     const ReadReady& ready = reads_waiting_[served];
-    if (ready.ok && ready.index > applied_) break;
+    if (ready.ok && ready.index > applied_ && !planted(PlantedBug::read_before_applied)) break;
     ++served;
   }
   if (served == 0) return;
@@ -440,7 +444,7 @@ void Node::on_snapshot_installed(const StoredSnapshot& stored) {
   ++counters_.snapshots_installed;
   options_.snapshot = stored;
   applied_ = manifest.index;
-  chain_ = manifest.chain;
+  if (!planted(PlantedBug::chain_not_installed)) chain_ = manifest.chain;
   term_ = manifest.term;
   note(Severity::info, "snapshot installed",
        "slot=" + std::to_string(manifest.index.value) + " bytes=" + std::to_string(stored.size_bytes));

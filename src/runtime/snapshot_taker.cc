@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/planted_bugs.h"
 #include "decree/sometimes.h"
 
 namespace decree::runtime {
@@ -43,7 +44,7 @@ void SnapshotTaker::maybe_start(bool force) {
   if (node_.applied_.next() < node_.replica_.membership().base) return;
   job_ = std::make_shared<Job>();
   job_->manifest = SnapshotManifest{node_.applied_, node_.chain_, node_.term_, node_.replica_.membership()};
-  job_->source = node_.machine_.begin_snapshot();
+  if (!planted(PlantedBug::index_behind_state)) job_->source = node_.machine_.begin_snapshot();
   // What is applied from here on counts for the next one.
   log_bytes_since_ = 0;
   job_->busy = true;
@@ -63,6 +64,10 @@ void SnapshotTaker::maybe_start(bool force) {
 bool SnapshotTaker::slice() {
   if (job_ == nullptr || job_->finishing || job_->source_done || job_->piece.size() >= kPieceBytes)
     return false;
+  if (planted(PlantedBug::index_behind_state) && job_->source == nullptr) {
+    if (job_->busy) return false;
+    job_->source = node_.machine_.begin_snapshot();
+  }
   job_->source_done = !job_->source->next(node_.options_.snapshot_slice_bytes, &job_->piece);
   if (job_->source_done) job_->source.reset();
   if (!job_->busy) write_piece();

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/planted_bugs.h"
 #include "decree/sometimes.h"
 #include "runtime/snapshot_taker.h"
 
@@ -325,7 +326,7 @@ bool SnapshotTransfer::slice() {
   if (incoming_ == nullptr || !incoming_->read_ready) return false;
   Incoming& in = *incoming_;
   in.read_ready = false;
-  if (in.offer.index <= node_.applied_) {
+  if (in.offer.index <= node_.applied_ && !planted(PlantedBug::old_snapshot_over_new_state)) {
     DECREE_SOMETIMES("the log was quicker than a snapshot", true);
     drop("the log was quicker");
     return false;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/planted_bugs.h"
 #include "decree/sometimes.h"
 #include "storage/bytes.h"
 #include "storage/wal_format.h"
@@ -171,6 +172,8 @@ Result<void> Superblock::store(SuperblockState next) {
   const size_t first = holds_[1] ? 0 : 1;
   for (const size_t pair : {first, 1 - first}) {
     if (auto r = write_pair(pair, next); !r) return r;
+    if (planted(PlantedBug::superblock_not_synced)) continue;
+    if (planted(PlantedBug::superblock_pairs_together) && pair == first) continue;
     if (auto r = file_->sync(); !r) return r;  // BEFORE the other pair is touched
   }
   poisoned_ = false;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/planted_bugs.h"
 #include "decree/check.h"
 #include "decree/sometimes.h"
 #include "storage/wal_recovery.h"
@@ -181,7 +182,9 @@ Result<Wal::Segment> Wal::make_segment(uint64_t sequence, uint64_t capacity_byte
       return done.error();
     }
   }
-  if (auto r = files_.sync_directory(directory_); !r) return r.error();
+  if (!planted(PlantedBug::segment_entry_not_synced)) {
+    if (auto r = files_.sync_directory(directory_); !r) return r.error();
+  }
   auto file = files_.open(path, OpenMode::read_write);
   if (!file) return file.error();
   auto size = (*file)->size();
@@ -206,7 +209,7 @@ Result<void> Wal::take_segment(Segment segment, bool new_boot) {
   auto named = superblock_.update([&](SuperblockState& s) {
     s.active_segment = segment.sequence;
     s.synced_through = synced_through_;
-    if (new_boot) ++s.boot;
+    if (new_boot && (s.boot == 0 || !planted(PlantedBug::boot_not_counted))) ++s.boot;
   });
   if (!named) return poison(named.error());
   facts_ = superblock_.state();
@@ -302,7 +305,9 @@ Result<void> Wal::truncate_behind(Slot upto) {
     if (needed->second.end_offset <= options_.block_bytes && needed != segments_.begin()) --needed;
     for (const auto& [sequence, segment] : segments_) {
       first_kept = sequence;
-      if (segment.last_slot > upto || sequence == needed->first) break;
+      const bool one_more =
+          planted(PlantedBug::truncates_one_segment_more) && first_kept == segments_.begin()->first;
+      if ((segment.last_slot > upto && !one_more) || sequence == needed->first) break;
       dropped_upto = std::max(dropped_upto, segment.last_slot);
     }
     if (first_kept == segments_.begin()->first) return {};
@@ -498,7 +503,11 @@ Result<void> Wal::write_batch(std::span<const PersistedRecord* const> records, B
                "a batch larger than the room that was made for it");
 
   if (auto r = file->write(header.offset, buffer_); !r) return poison(r.error());
-  if (auto r = file->sync(); !r) return poison(r.error());
+  const bool unsynced = planted(PlantedBug::log_not_synced) ||
+                        (planted(PlantedBug::recovered_tail_not_synced) && flags == BatchFlags::opening);
+  if (!unsynced) {
+    if (auto r = file->sync(); !r) return poison(r.error());
+  }
 
   chain_ = checksum;
   chain_segment_ = header.segment;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "base/planted_bugs.h"
 #include "decree/sometimes.h"
 
 namespace decree::storage {
@@ -234,7 +235,7 @@ class Recovery {
     if (!got) return got.error();
     BatchHeader& header = header_;
     if (*got < kBatchHeaderBytes || !decode_batch_header(bytes_, salt_, &header) ||
-        header.segment != segment.sequence) {
+        (header.segment != segment.sequence && !planted(PlantedBug::old_batches_taken))) {
       problem_ = "its header is not there";
       return false;
     }
@@ -292,6 +293,10 @@ class Recovery {
 
   // Everything from the first missing batch on: is there anything that proves it was once there?
   Result<void> judge_tail() {
+    if (planted(PlantedBug::damaged_tail_is_cut)) {
+      proven_ = std::min(proven_, next_batch_ - 1);
+      return {};
+    }
     uint64_t offset = 0;
     std::string name = segment_name(1);
     if (!chain_.empty()) {
@@ -321,8 +326,10 @@ class Recovery {
       for (uint64_t block = 0; block + kBatchHeaderBytes <= *got; block += found.header.block_bytes) {
         BatchHeader header;
         const std::string_view here = std::string_view(bytes_).substr(block, kBatchHeaderBytes);
-        if (!decode_batch_header(here, salt_, &header) || header.segment != found.sequence) continue;
-        if (header.number == next_batch_ && at + block == offset) {
+        if (!decode_batch_header(here, salt_, &header)) continue;
+        if (header.segment != found.sequence && !planted(PlantedBug::old_batches_taken)) continue;
+        if (header.number == next_batch_ && at + block == offset &&
+            !planted(PlantedBug::torn_tail_is_damage)) {
           DECREE_SOMETIMES("a batch was cut off by a crash", true);
           log_.notes.push_back(join_path(directory_, name) + ": batch " + std::to_string(next_batch_) +
                                " at byte " + std::to_string(offset) +

@@ -204,5 +204,45 @@ TEST(Ghost, FindsStatesThatDiffer) {
   EXPECT_EQ(g.breach().invariant, "I17");
 }
 
+TEST(Ghost, FindsAChosenValueThatTooFewHold) {
+  Ghost g(3, 2, 2);
+  const Ballot b = ballot(1, 1);
+  durable(g, 1, accepted(b, 1, value("x", 1)));
+  durable(g, 2, accepted(b, 1, value("x", 1)));
+  ASSERT_NE(g.chosen(Slot(1)), nullptr);
+  RecoveredState whole;
+  whole.promised = b;
+  whole.accepted[Slot(1)] = AcceptedEntry{b, false, value("x", 1)};
+  g.on_start(NodeId(2), whole);
+  EXPECT_FALSE(g.breach()) << g.breach().sentence;
+  RecoveredState lost;  // it never said that it had accepted, so only the choice is broken
+  lost.promised = b;
+  g.on_start(NodeId(2), lost);
+  EXPECT_EQ(g.breach().invariant, "I18");
+}
+TEST(Ghost, FindsALawThatNobodyChose) {
+  Ghost g(3, 2, 2);
+  durable(g, 1, accepted(ballot(1, 1), 1, value("x", 1)));
+  durable(g, 2, PersistedRecord{LogToken(2), LawRecord{Slot(1), {value("x", 1)}}});
+  EXPECT_EQ(g.breach().invariant, "I8");
+}
+TEST(Ghost, FindsABallotThatMovesItsBase) {
+  Ghost g(3, 2, 2);
+  g.on_send(NodeId(1), 1, Accept{ballot(1, 1), Slot(1), Slot(1), Slot(0), {value("x", 1)}});
+  EXPECT_FALSE(g.breach()) << g.breach().sentence;
+  g.on_send(NodeId(1), 1, Accept{ballot(1, 1), Slot(2), Slot(2), Slot(0), {value("y", 2)}});
+  EXPECT_EQ(g.breach().invariant, "I9");
+}
+TEST(Ghost, FindsWhatIsAppliedBeforeItIsDurableThere) {
+  Ghost g(3, 2, 2);
+  const Ballot b = ballot(1, 1);
+  for (const uint32_t node : {1, 2}) durable(g, node, accepted(b, 1, value("x", 1)));
+  const Digest128 chain = chain_link(Digest128{}, Slot(1), value("x", 1).digest);
+  g.on_applied(NodeId(2), Slot(1), chain);
+  EXPECT_FALSE(g.breach()) << g.breach().sentence;
+  g.on_applied(NodeId(3), Slot(1), chain);
+  EXPECT_EQ(g.breach().invariant, "I21");
+}
+
 }  // namespace
 }  // namespace decree::lab

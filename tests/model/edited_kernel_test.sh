@@ -1,6 +1,6 @@
 #!/bin/sh
 # The model checker runs the core's own object files: an edit of the acceptor or of the value choice changes its
-# verdict. The edits are those of src/paxos/planted_bugs.h. $1 = decree-lab-planted
+# verdict. The edits are those of src/base/planted_bugs.h. $1 = decree-lab-planted
 set -u
 lab=$1
 failed=0
@@ -15,10 +15,10 @@ broken() {  # bug, configuration that holds without it
     failed=1
   fi
 }
-broken stale_accept 3x2x1
-broken lowest_ballot quorums_3_2_2
-broken forgotten_promise 3x2x1_crash
-broken ack_before_durable 3x1x1_crash
+broken R17-stale-accept 3x2x1
+broken T44-lowest-ballot quorums_3_2_2
+broken M03-forgotten-promise 3x2x1_crash
+broken M24-ack-before-durable 3x1x1_crash
 for config in 3x2x1 quorums_3_2_2 3x2x1_crash 3x1x1_crash; do
   "$lab" model --config $config >/dev/null || { echo "$config: not clean without a planted bug"; failed=1; }
 done

@@ -7,7 +7,7 @@
 #include <cstdlib>
 #include <set>
 
-#include "paxos/planted_bugs.h"
+#include "base/planted_bugs.h"
 #include "paxos/prng.h"
 #include "tests/paxos/test_cluster.h"
 
@@ -424,7 +424,7 @@ class Schedule {
 TEST(RandomSchedule, NothingDecidedChangesAndEverythingRecovers) {
 #ifdef DECREE_PLANTED_BUGS
   if (const char* bug = std::getenv("DECREE_PLANTED"); bug != nullptr)
-    paxos::planted_bug = static_cast<paxos::PlantedBug>(std::atoi(bug));
+    planted_bug = static_cast<PlantedBug>(std::atoi(bug));
 #endif
   if (const char* one = std::getenv("DECREE_SEED"); one != nullptr) {
     Schedule(std::strtoull(one, nullptr, 10)).run();

@@ -2,6 +2,8 @@
 #include <gtest/gtest.h>
 
 #include <regex>
+#include <set>
+#include <sstream>
 
 #include "tests/tidy/source_tree.h"
 
@@ -148,6 +150,31 @@ TEST(Layers, EverySourceFileBelongsToALayer) {
     EXPECT_TRUE(slash != std::string::npos && folders.count(file.path.substr(0, slash)))
         << file.path << " is in no folder of CMakeLists.txt's table";
   }
+}
+
+// A file whose guards are compiled for the shipped programs only would hold a planted bug that cannot be
+// planted.
+TEST(Layers, EveryFileWithAPlantedBugIsCompiledForTheProgramThatPlantsIt) {
+  const SourceFile lists = read_file("CMakeLists.txt");
+  std::set<std::string> listed;
+  bool inside = false;
+  for (const std::string& line : lists.lines) {
+    if (starts_with(line, "decree_planted_program(")) {
+      inside = true;
+      continue;
+    }
+    if (!inside) continue;
+    std::istringstream words(line.substr(0, line.find(')')));
+    for (std::string word; words >> word;) listed.insert(word);
+    if (line.find(')') != std::string::npos) inside = false;
+  }
+  std::set<std::string> guarded = {"lab/main.cc", "lab/planted.cc", "src/base/planted_bugs.cc"};
+  for (const SourceFile& file : read_files("src", {".cc", ".h"}))
+    for (const std::string& line : file.lines)
+      if (included_name(line) == "\"base/planted_bugs.h") guarded.insert(file.path);
+  EXPECT_EQ(listed, guarded)
+      << "decree_planted_program() in CMakeLists.txt names the files with planted bugs; headers "
+         "must have none";
 }
 
 TEST(Layers, ArchitectureNamesEveryFolder) {

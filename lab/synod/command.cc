@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "lab/commands.h"
+#include "lab/planted.h"
 #include "lab/experiments.h"
 #include "lab/sim/random.h"
 #include "lab/sim/trace.h"
@@ -272,8 +273,7 @@ int tell_scene(const SynodCommand& command) {
 }  // namespace
 
 int synod_command(const SynodCommand& command) {
-  bool ignored_early = false;
-  if (!command.plant.empty() && !plant(command.plant, &ignored_early)) {
+  if (!command.plant.empty() && !plant(command.plant)) {
     std::cerr << "decree-lab: --plant: no such bug is compiled into this program; use decree-lab-planted\n";
     return 2;
   }

@@ -37,7 +37,7 @@ void tell(std::string_view line, std::ostream& out) {
   const std::string_view what = field(line, "what");
   const std::string_view message = field(line, "message");
   if (what == "step") {
-    out << fmt::format("{:>3}. {}\n", field(line, "number"), plain(field(line, "step")));
+    out << fmt::format("{:>3}. {}\n", field(line, "number"), plain(field(line, "text")));
     return;
   }
   if (what == "receive" || what == "link" || message == "Beat" || message == "BeatReply" || what == "swarm")

@@ -139,7 +139,7 @@ void Script::run() {
     world_.queue_.pass(1);
     if (world_.trace_.wanted())
       world_.note(step.member, "step",
-                  fmt::format("\"number\":{},\"step\":{}", at_ + 1, json_string(describe(step, schedule_))));
+                  fmt::format("\"number\":{},\"text\":{}", at_ + 1, json_string(describe(step, schedule_))));
     apply(step);
     pump();
   }
@@ -354,7 +354,7 @@ void Script::settle() {
   }
   if (world_.breach_) return;
   for (uint32_t n = 1; n <= world_.swarm_.members; ++n) world_.member(n).let_clock_run();
-  world_.note(0, "step", fmt::format("\"number\":{},\"step\":\"all faults end\"", at_ + 1));
+  world_.note(0, "step", fmt::format("\"number\":{},\"text\":\"all faults end\"", at_ + 1));
   world_.script_ = nullptr;
   world_.settle_within_us_ = 60'000'000;
   world_.clients_on_ = false;

@@ -65,7 +65,9 @@ void tell_a_lie(Random& rng, History* history) {
       if (op.outcome == OpOutcome::ok && op.kind == OpKind::put) op.outcome = OpOutcome::fail;
       break;
     case 1:
-      if (op.kind == OpKind::range && other.kind == OpKind::range) {
+      // Only between reads that were answered: an answered read without an answer is no history at all.
+      if (op.kind == OpKind::range && other.kind == OpKind::range && op.outcome == OpOutcome::ok &&
+          other.outcome == OpOutcome::ok) {
         std::swap(op.answers, other.answers);
         std::swap(op.revision, other.revision);
       }
@@ -167,8 +169,8 @@ TEST(CrossCheck, BothAgreeWithTryingEveryOrderOfSmallHistories) {
         << show(h);
     (explained ? good : bad) += 1;
   }
-  EXPECT_GT(bad, 300);
-  EXPECT_GT(good, 300);
+  EXPECT_GT(bad, 200);
+  EXPECT_GT(good, 200);
 }
 
 // The search per key sees less: whatever it calls bad, the replay by revisions must call bad as well.
@@ -189,7 +191,7 @@ TEST(CrossCheck, WhatTheSearchPerKeyRefusesTheReplayRefuses) {
                                                  << show(h);
     }
   }
-  EXPECT_GT(keys_bad, 100);
+  EXPECT_GT(keys_bad, 50);
   EXPECT_GE(whole_bad, keys_bad);
 }
 

@@ -72,7 +72,7 @@ TEST(Schedule, TheStoryTellsStepsAndWhatTheyBringAbout) {
   std::ostringstream story;
   tell_story(parse(kOneElection), story);
   EXPECT_NE(story.str().find("Promise from member 2 reaches member 1"), std::string::npos) << story.str();
-  EXPECT_NE(story.str().find("chosen slot 1"), std::string::npos) << story.str();
+  EXPECT_NE(story.str().find("decided slot 1"), std::string::npos) << story.str();
 }
 TEST(Schedule, SaysWhichLineIsWrong) {
   std::istringstream in("decree-schedule 1\nset members 3\ndeliver 1 2 Telegram 0\n");

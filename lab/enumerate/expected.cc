@@ -50,6 +50,7 @@ void Expected::mean(const Record& record) {
   } else if (const auto* d = std::get_if<DecidedRecord>(&record)) {
     decided = std::max(decided, d->upto);
   } else if (const auto* e = std::get_if<EpochRecord>(&record)) {
+    promised = std::max(promised, e->initial_ballot);  // who opened an epoch answers nothing older
     membership = e->membership;
     has_membership = true;
     std::erase_if(accepted, [&](const auto& held) {

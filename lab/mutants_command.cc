@@ -17,6 +17,7 @@
 #include <fmt/format.h>
 
 #include "lab/commands.h"
+#include "lab/cpu_clock.h"
 #include "lab/planted.h"
 #include "lab/shrink/shrink.h"
 #include "lab/story.h"
@@ -24,12 +25,6 @@
 namespace decree::lab {
 
 namespace {
-
-double cpu_now() {
-  timespec t{};
-  ::clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-  return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_nsec) / 1e9;
-}
 
 // What became of one of them. Plain bytes, sent through a pipe.
 struct Finding {

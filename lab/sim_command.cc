@@ -19,6 +19,7 @@
 #include <fmt/format.h>
 
 #include "lab/commands.h"
+#include "lab/experiments.h"
 #include "lab/ledger.h"
 #include "lab/planted.h"
 #include "lab/sim/coverage.h"
@@ -29,17 +30,6 @@ namespace decree::lab {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-
-bool parse_seeds(const std::string& text, uint64_t* first, uint64_t* last) {
-  const size_t dots = text.find("..");
-  const std::string a = text.substr(0, dots);
-  const std::string b = dots == std::string::npos ? a : text.substr(dots + 2);
-  const auto number = [](const std::string& t, uint64_t* out) {
-    const auto [end, ec] = std::from_chars(t.data(), t.data() + t.size(), *out);
-    return ec == std::errc() && end == t.data() + t.size() && !t.empty();
-  };
-  return number(a, first) && number(b, last) && *first <= *last;
-}
 
 // What a worker tells the parent about one seed. Plain bytes: both are the same program.
 struct Report {
@@ -380,7 +370,7 @@ int run_past(const SimCommand& command) {
     }
     uint64_t first = 0;
     uint64_t last = 0;
-    if (!parse_seeds(one.seeds, &first, &last)) {
+    if (!parse_range(one.seeds, &first, &last)) {
       std::cerr << fmt::format("decree-lab: {}: no seed in: {}\n", command.past, line);
       return 2;
     }
@@ -408,7 +398,7 @@ int sim_command(const SimCommand& command) {
     last = first + (command.fresh != 0 ? command.fresh : 100) - 1;
     std::cout << fmt::format("fresh seeds; these again: {} sim --seeds {}..{}{}\n", command.program, first,
                              last, options_text(command));
-  } else if (!parse_seeds(command.seeds, &first, &last)) {
+  } else if (!parse_range(command.seeds, &first, &last)) {
     std::cerr << fmt::format("decree-lab: --seeds {}: give a range of numbers such as 1..1000\n",
                              command.seeds);
     return 2;

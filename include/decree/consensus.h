@@ -36,8 +36,8 @@ class ConsensusSink {
   virtual void on_applied(uint64_t seq, Reply reply) = 0;
   // Chosen is told by on_applied; this tells the other two.
   virtual void on_outcome(uint64_t seq, Outcome outcome) = 0;
-  // A change of members was refused and will never happen; `reason` is a sentence for the operator.
-  virtual void on_change_refused(uint64_t seq, const std::string& /*reason*/) {
+  // A change of members was refused and will never happen.
+  virtual void on_change_refused(uint64_t seq, const ChangeRefused& /*why*/) {
     on_outcome(seq, Outcome::definitely_not);
   }
   // ok: everything acknowledged before the read was asked is applied here.

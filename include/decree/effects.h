@@ -36,7 +36,7 @@ struct ReadReady {
 struct OutcomeNotice {
   RequestId id;
   Outcome outcome = Outcome::unknown;  // chosen is told by applying; this is only for the other two
-  std::string reason;                  // of a refused change of members, where known
+  ChangeRefused refused;               // of a change of members, where known
 };
 
 // ---- jobs: long work the host does outside the step ----

@@ -112,10 +112,22 @@ struct Forward {
   std::vector<Entry> entries;
 };
 enum class Outcome : uint8_t { chosen, definitely_not, unknown };
+// Why a change of members was refused: `kind` for programs, `sentence` for the operator.
+struct ChangeRefused {
+  enum class Kind : uint8_t {
+    none,           // it was no change of members, or nobody knows why
+    outdated,       // the members changed meanwhile: look, and ask again
+    not_caught_up,  // a member that is to vote lacks too much of the log
+    unreachable,    // too few voters of the next epoch can be reached
+    other,
+  };
+  Kind kind = Kind::none;
+  std::string sentence;
+};
 struct ForwardReply {
   std::vector<RequestId> ids;
   Outcome outcome = Outcome::definitely_not;
-  std::string reason;  // of a refused change of members
+  ChangeRefused refused;
 };
 struct ReadIndex {
   uint64_t boot = 0;

@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include "lab/claims.h"
 #include "lab/exhibits/broadcast.h"
 #include "lab/exhibits/bully.h"
 #include "lab/exhibits/detector.h"
@@ -14,18 +15,6 @@
 namespace decree::lab {
 
 namespace {
-
-class Claims {
- public:
-  void claim(bool holds, const std::string& sentence) {
-    std::cout << fmt::format("  {} {}\n", holds ? "holds: " : "BROKEN:", sentence);
-    broken_ = broken_ || !holds;
-  }
-  int exit_code() const { return broken_ ? 1 : 0; }
-
- private:
-  bool broken_ = false;
-};
 
 struct BroadcastTotals {
   uint64_t runs = 0, data = 0, consensus = 0, delivered = 0, instances = 0;

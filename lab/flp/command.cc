@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include "lab/claims.h"
 #include "lab/experiments.h"
 #include "lab/flp/adversary.h"
 #include "lab/flp/remedies.h"
@@ -12,18 +13,6 @@
 namespace decree::lab {
 
 namespace {
-
-class Claims {
- public:
-  void claim(bool holds, const std::string& sentence) {
-    std::cout << fmt::format("  {} {}\n", holds ? "holds: " : "BROKEN:", sentence);
-    broken_ = broken_ || !holds;
-  }
-  int exit_code() const { return broken_ ? 1 : 0; }
-
- private:
-  bool broken_ = false;
-};
 
 std::vector<uint32_t> mixed_inputs(uint32_t n) {
   std::vector<uint32_t> inputs;

@@ -1,4 +1,5 @@
 #include "lab/shrink/shrink.h"
+#include "lab/cpu_clock.h"
 
 #include <ctime>
 
@@ -13,12 +14,6 @@
 namespace decree::lab {
 
 namespace {
-
-double cpu_now() {
-  timespec t{};
-  ::clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-  return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_nsec) / 1e9;
-}
 
 class Shrinker {
  public:

@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include "lab/claims.h"
 #include "lab/experiments.h"
 #include "lab/synchronous/explore.h"
 #include "lab/synchronous/protocols.h"
@@ -14,19 +15,6 @@ namespace decree::lab {
 namespace {
 
 using synchronous::FloodSet;
-
-// Every claim is stated before it is checked; false claims make the exit code 1.
-class Claims {
- public:
-  void claim(bool holds, const std::string& sentence) {
-    std::cout << fmt::format("  {} {}\n", holds ? "holds: " : "BROKEN:", sentence);
-    broken_ = broken_ || !holds;
-  }
-  int exit_code() const { return broken_ ? 1 : 0; }
-
- private:
-  bool broken_ = false;
-};
 
 struct Size {
   uint32_t n;

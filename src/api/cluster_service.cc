@@ -2,7 +2,9 @@
 
 #include <algorithm>
 
+#include "api/parse.h"
 #include "etcd/rpc.pb.h"
+#include "net/tcp.h"
 
 namespace decree::api {
 
@@ -28,14 +30,8 @@ constexpr EtcdError kNotEnoughStarted{
 constexpr EtcdError kUnhealthy{GrpcCode::unavailable, "etcdserver: unhealthy cluster"};
 
 bool is_peer_url(const std::string& url) {
-  std::string_view rest = url;
-  if (rest.substr(0, 7) != "http://") return false;
-  rest.remove_prefix(7);
-  const size_t colon = rest.rfind(':');
-  if (colon == std::string_view::npos || colon == 0 || colon + 1 == rest.size()) return false;
-  const std::string_view port = rest.substr(colon + 1);
-  return port.size() <= 5 &&
-         std::all_of(port.begin(), port.end(), [](char c) { return c >= '0' && c <= '9'; });
+  constexpr std::string_view scheme = "http://";
+  return url.rfind(scheme, 0) == 0 && net::parse_host_port(std::string_view(url).substr(scheme.size())).ok();
 }
 
 uint64_t make_member_id(ClusterId cluster, NodeId node, const std::vector<std::string>& urls) {
@@ -43,11 +39,6 @@ uint64_t make_member_id(ClusterId cluster, NodeId node, const std::vector<std::s
   for (const std::string& url : urls)
     for (const char c : url) d = chain_link(d, Slot(static_cast<unsigned char>(c)), Digest128{url.size(), 1});
   return d.hi == 0 ? 1 : d.hi;
-}
-
-template <class Request>
-bool read(std::string_view message, Request* request) {
-  return request->ParseFromArray(message.data(), static_cast<int>(message.size()));
 }
 
 }  // namespace
@@ -63,7 +54,7 @@ ClusterService::ClusterService(Context& context) : context_(context) {
 void ClusterService::on_unary(http::CallId call, uint32_t method, std::string_view message) {
   if (method == kList) {
     etcdserverpb::MemberListRequest request;
-    if (!read(message, &request)) return send_error(context_.server, call, kMalformedRequest);
+    if (!api::parse(&request, message)) return send_error(context_.server, call, kMalformedRequest);
     if (request.linearizable()) return context_.pending.read(call, this, 0);
     return list(call);
   }
@@ -85,26 +76,26 @@ bool ClusterService::parse(uint32_t method, std::string_view message, Change* ch
   };
   if (method == kAdd) {
     etcdserverpb::MemberAddRequest request;
-    if (!read(message, &request)) return false;
+    if (!api::parse(&request, message)) return false;
     take_urls(request.peerurls());
     change->learner = request.islearner();
     return true;
   }
   if (method == kUpdate) {
     etcdserverpb::MemberUpdateRequest request;
-    if (!read(message, &request)) return false;
+    if (!api::parse(&request, message)) return false;
     change->id = request.id();
     take_urls(request.peerurls());
     return true;
   }
   if (method == kRemove) {
     etcdserverpb::MemberRemoveRequest request;
-    if (!read(message, &request)) return false;
+    if (!api::parse(&request, message)) return false;
     change->id = request.id();
     return true;
   }
   etcdserverpb::MemberPromoteRequest request;
-  if (!read(message, &request)) return false;
+  if (!api::parse(&request, message)) return false;
   change->id = request.id();
   return true;
 }
@@ -215,19 +206,18 @@ void ClusterService::on_applied(http::CallId call, uint32_t tag, Reply /*reply*/
   answer(call, change);
 }
 
-void ClusterService::on_change_refused(http::CallId call, uint32_t tag, const std::string& reason) {
+void ClusterService::on_change_refused(http::CallId call, uint32_t tag, const ChangeRefused& why) {
   const auto it = changes_.find(tag);
   if (it == changes_.end()) return;
   // Another change came first: look at what the members are now, and ask once more.
-  if (reason.find("changed meanwhile") != std::string::npos && it->second.attempts < kAttemptsMax)
-    return propose(call, tag);
+  using Kind = ChangeRefused::Kind;
+  if (why.kind == Kind::outdated && it->second.attempts < kAttemptsMax) return propose(call, tag);
   const Method method = it->second.method;
   changes_.erase(it);
-  context_.log("change of members refused cause=\"" + reason + "\"");
-  if (reason.find("caught up") != std::string::npos && method == kPromote)
+  context_.log("change of members refused cause=\"" + why.sentence + "\"");
+  if (why.kind == Kind::not_caught_up && method == kPromote)
     return send_error(context_.server, call, kLearnerNotReady);
-  if (reason.find("can be reached") != std::string::npos)
-    return send_error(context_.server, call, kUnhealthy);
+  if (why.kind == Kind::unreachable) return send_error(context_.server, call, kUnhealthy);
   send_error(context_.server, call, kNotEnoughStarted);
 }
 

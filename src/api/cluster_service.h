@@ -16,7 +16,7 @@ class ClusterService final : public http::GrpcService, public Finisher {
   void on_unary(http::CallId call, uint32_t method, std::string_view message) override;
   void on_read(http::CallId call, uint32_t tag) override;
   void on_applied(http::CallId call, uint32_t tag, Reply reply) override;
-  void on_change_refused(http::CallId call, uint32_t tag, const std::string& reason) override;
+  void on_change_refused(http::CallId call, uint32_t tag, const ChangeRefused& why) override;
   void on_failed(http::CallId call, uint32_t tag, const EtcdError& error) override;
 
  private:

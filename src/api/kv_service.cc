@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "api/parse.h"
 #include "etcd/rpc.pb.h"
 #include "kv/command.h"
 #include "kv/request_check.h"
@@ -11,11 +12,6 @@ namespace decree::api {
 namespace {
 
 enum Method : uint32_t { method_range, method_put, method_delete_range, method_txn, method_compact };
-
-template <class Message>
-bool parse(Message* message, std::string_view bytes) {
-  return message->ParseFromArray(bytes.data(), static_cast<int>(bytes.size()));
-}
 
 }  // namespace
 

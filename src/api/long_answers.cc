@@ -14,7 +14,7 @@ namespace {
 constexpr size_t answers_max = 1000;
 constexpr size_t unsent_bytes_max = 256 * 1024;
 constexpr size_t piece_bytes = 64 * 1024;
-constexpr std::ptrdiff_t snapshots_max = 4;
+constexpr size_t snapshots_max = 4;
 constexpr size_t snapshot_piece_bytes = 128 * 1024;
 constexpr uint64_t message_bytes_max = 0xffffffff;  // gRPC's length field
 
@@ -32,11 +32,10 @@ void LongAnswers::add(http::CallId call, std::unique_ptr<kv::HashJob> job) {
 }
 void LongAnswers::add(http::CallId call, std::unique_ptr<BackupSource> source, std::string header,
                       uint64_t bytes_estimate) {
-  const auto is_snapshot = [](const Answer& answer) { return answer.snapshot != nullptr; };
-  if (std::count_if(preparing_.begin(), preparing_.end(), is_snapshot) +
-          std::count_if(sending_.begin(), sending_.end(), is_snapshot) >=
-      snapshots_max)
-    return send_error(server_, call, kTooManyRequests);
+  size_t snapshots = 0;
+  for (const Answer& a : preparing_) snapshots += a.snapshot != nullptr;
+  for (const Answer& a : sending_) snapshots += a.snapshot != nullptr;
+  if (snapshots >= snapshots_max) return send_error(server_, call, kTooManyRequests);
   take({call, nullptr, nullptr, std::move(source), std::move(header), bytes_estimate});
 }
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "api/parse.h"
 #include "api/version.h"
 #include "etcd/rpc.pb.h"
 #include "kv/command.h"
@@ -21,11 +22,6 @@ enum Method : uint32_t {
   method_move_leader,
   method_snapshot
 };
-
-template <class Message>
-bool parse(Message* message, std::string_view bytes) {
-  return message->ParseFromArray(bytes.data(), static_cast<int>(bytes.size()));
-}
 
 // Tags of waiting alarm lists: the alarm kind that was asked for.
 constexpr uint32_t alarm_kinds = 3;
@@ -76,7 +72,8 @@ void MaintenanceService::alarm(http::CallId call, std::string_view message) {
 }
 
 // A backup holds everything acknowledged before it was asked for: this member catches up first.
-void MaintenanceService::on_message(http::CallId call, uint32_t /*method*/, std::string_view /*message*/) {
+// Begun when the client has said all it will: one stream for a call, whatever it sent.
+void MaintenanceService::on_half_closed(http::CallId call, uint32_t /*method*/) {
   context_.pending.read(call, this, tag_snapshot);
 }
 

@@ -11,7 +11,7 @@ class MaintenanceService final : public http::GrpcService, public Finisher {
  public:
   explicit MaintenanceService(Context& context);
   void on_unary(http::CallId call, uint32_t method, std::string_view message) override;
-  void on_message(http::CallId call, uint32_t method, std::string_view message) override;
+  void on_half_closed(http::CallId call, uint32_t method) override;
   void on_writable(http::CallId /*call*/, uint32_t /*method*/) override { context_.long_answers.kick(); }
   void on_read(http::CallId call, uint32_t tag) override;
   void on_failed(http::CallId call, uint32_t tag, const EtcdError& error) override;

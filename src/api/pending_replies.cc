@@ -104,13 +104,13 @@ void PendingReplies::on_outcome(uint64_t seq, Outcome outcome) {
   fail(parked, outcome == Outcome::unknown ? kTimeoutLeaderFail : refusal());
 }
 
-void PendingReplies::on_change_refused(uint64_t seq, const std::string& reason) {
+void PendingReplies::on_change_refused(uint64_t seq, const ChangeRefused& why) {
   const auto it = parked_.find(seq);
   if (it == parked_.end()) return;
   const Parked parked = it->second;
   parked_.erase(it);
   --counters_.proposals_waiting;
-  parked.finisher->on_change_refused(parked.call, parked.tag, reason);
+  parked.finisher->on_change_refused(parked.call, parked.tag, why);
 }
 
 void PendingReplies::on_read(uint64_t seq, bool ok) {

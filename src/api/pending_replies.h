@@ -20,7 +20,7 @@ class Finisher {
   virtual ~Finisher() = default;
   virtual void on_applied(http::CallId /*call*/, uint32_t /*tag*/, Reply /*reply*/) {}
   virtual void on_read(http::CallId /*call*/, uint32_t /*tag*/) {}
-  virtual void on_change_refused(http::CallId /*call*/, uint32_t /*tag*/, const std::string& /*reason*/) {}
+  virtual void on_change_refused(http::CallId /*call*/, uint32_t /*tag*/, const ChangeRefused& /*why*/) {}
   // Nothing more will come: let go of what `tag` names. The call, if any, should be told `error`.
   virtual void on_failed(http::CallId call, uint32_t tag, const EtcdError& error) = 0;
 };
@@ -60,7 +60,7 @@ class PendingReplies final : public ConsensusSink {
   // ---- ConsensusSink
   void on_applied(uint64_t seq, Reply reply) override;
   void on_outcome(uint64_t seq, Outcome outcome) override;
-  void on_change_refused(uint64_t seq, const std::string& reason) override;
+  void on_change_refused(uint64_t seq, const ChangeRefused& why) override;
   void on_read(uint64_t seq, bool ok) override;
 
  private:

@@ -55,8 +55,8 @@ struct ServerFront::Impl final : Finisher {
     void on_outcome(uint64_t seq, Outcome outcome) override {
       front->context.pending.on_outcome(seq, outcome);
     }
-    void on_change_refused(uint64_t seq, const std::string& reason) override {
-      front->context.pending.on_change_refused(seq, reason);
+    void on_change_refused(uint64_t seq, const ChangeRefused& why) override {
+      front->context.pending.on_change_refused(seq, why);
     }
     void on_read(uint64_t seq, bool ok) override { front->context.pending.on_read(seq, ok); }
   };

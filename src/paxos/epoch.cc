@@ -268,39 +268,43 @@ bool Replica::Impl::caught_up(const Peer& p) const {
 }
 
 Replica::Impl::Verdict Replica::Impl::judge_change(const Membership& next, bool forced,
-                                                   std::string* why) const {
-  const auto no = [why](std::string reason) {
-    *why = std::move(reason);
+                                                   ChangeRefused* why) const {
+  using Kind = ChangeRefused::Kind;
+  const auto no = [why](Kind kind, std::string sentence) {
+    *why = ChangeRefused{kind, std::move(sentence)};
     return Verdict::refuse;
   };
   if (next.epoch != membership.epoch + 1)
-    return no("the members changed meanwhile: look at the present list and ask again");
+    return no(Kind::outdated, "the members changed meanwhile: look at the present list and ask again");
   if (acceptor.decided() < barrier_slot) return Verdict::wait;
-  if (std::string problem = membership_problem(next); !problem.empty()) return no(std::move(problem));
+  if (std::string problem = membership_problem(next); !problem.empty())
+    return no(Kind::other, std::move(problem));
   for (const Member& m : next.members) {
     const Member* before = membership.find(m.node);
     if (before == nullptr) {
-      if (m.node < next_node(membership)) return no("a node number is never given twice");
-      if (m.role == MemberRole::voter) return no("a new member joins first and votes when it has caught up");
+      if (m.node < next_node(membership)) return no(Kind::other, "a node number is never given twice");
+      if (m.role == MemberRole::voter)
+        return no(Kind::not_caught_up, "a new member joins first and votes when it has caught up");
       continue;
     }
     if (m.role != MemberRole::voter) continue;
     if (before->incarnation != Incarnation(0) && m.incarnation != before->incarnation)
-      return no("another disk of member " + m.name + " joins first and votes when it has caught up");
+      return no(Kind::not_caught_up,
+                "another disk of member " + m.name + " joins first and votes when it has caught up");
     const auto p = std::find_if(peers.begin(), peers.end(), [&](const Peer& x) { return x.node == m.node; });
     if (before->role != MemberRole::voter && (p == peers.end() || !caught_up(*p)))
-      return no("learner " + m.name + " has not caught up with the leader");
+      return no(Kind::not_caught_up, "learner " + m.name + " has not caught up with the leader");
   }
   const uint32_t tolerance = fault_tolerance(next);
   if (!forced && tolerance < fault_tolerance(membership))
-    return no("afterwards the cluster would survive the loss of " + std::to_string(tolerance) +
-              " voters, now of " + std::to_string(fault_tolerance(membership)) +
-              ": ask with force if that is meant");
+    return no(Kind::other, "afterwards the cluster would survive the loss of " + std::to_string(tolerance) +
+                               " voters, now of " + std::to_string(fault_tolerance(membership)) +
+                               ": ask with force if that is meant");
   return judge_holders(next, why);
 }
 
 // The next epoch has to start, and to survive what it promises to survive, with what its voters hold now.
-Replica::Impl::Verdict Replica::Impl::judge_holders(const Membership& next, std::string* why) const {
+Replica::Impl::Verdict Replica::Impl::judge_holders(const Membership& next, ChangeRefused* why) const {
   uint32_t reachable = 0;
   uint32_t holders = 0;
   for (const Member& m : next.members) {
@@ -318,14 +322,17 @@ Replica::Impl::Verdict Replica::Impl::judge_holders(const Membership& next, std:
   }
   const uint32_t quorum = std::max(next.election_quorum, next.bill_quorum);
   if (reachable < quorum) {
-    *why = "only " + std::to_string(reachable) + " voters of the new epoch can be reached, it needs " +
-           std::to_string(quorum);
+    *why = ChangeRefused{ChangeRefused::Kind::unreachable,
+                         "only " + std::to_string(reachable) +
+                             " voters of the new epoch can be reached, it needs " + std::to_string(quorum)};
     return Verdict::refuse;
   }
   const uint32_t wanted = next.voter_count() - next.election_quorum + 1;
   if (holders >= wanted) return Verdict::go;
-  *why = "only " + std::to_string(holders) + " voters of the new epoch hold everything decided, it needs " +
-         std::to_string(wanted);
+  *why = ChangeRefused{ChangeRefused::Kind::other,
+                       "only " + std::to_string(holders) +
+                           " voters of the new epoch hold everything decided, it needs " +
+                           std::to_string(wanted)};
   return Verdict::wait;
 }
 
@@ -340,7 +347,7 @@ NodeId Replica::Impl::choose_first_leader(const Membership& next) const {
   return best == nullptr ? self : best->node;
 }
 
-void Replica::Impl::refuse_change(const RequestId& id, const std::string& why) {
+void Replica::Impl::refuse_change(const RequestId& id, const ChangeRefused& why) {
   if (id.node != self) {
     send(id.node, ForwardReply{{id}, Outcome::definitely_not, why});
   } else if (id.seq == 0) {
@@ -352,15 +359,15 @@ void Replica::Impl::refuse_change(const RequestId& id, const std::string& why) {
 
 // True: the request left the queue, as the epoch's last Bill or refused. False: it has to wait, and
 // everything behind it too.
-bool Replica::Impl::try_stop_sign(Entry request, Tick) {
+bool Replica::Impl::try_stop_sign(const Entry& request) {
   Membership next;
   const std::string_view bytes = request.bytes();
   if (bytes.empty() || !decode_membership(bytes.substr(1), &next)) {
-    refuse_change(request.id, "the request cannot be read");
+    refuse_change(request.id, {ChangeRefused::Kind::other, "the request cannot be read"});
     return true;
   }
   fill_incarnations(&next);
-  std::string why = "the leader has not finished its Election";
+  ChangeRefused why{ChangeRefused::Kind::other, "the leader has not finished its Election"};
   const Verdict verdict = judge_change(next, bytes[0] != 0, &why);
   if (change_since == Tick(0)) change_since = now;
   if (verdict == Verdict::wait && now.value - change_since.value < options.change_wait_ticks) return false;

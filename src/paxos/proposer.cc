@@ -30,7 +30,7 @@ void Replica::Impl::propose_queued() {
   while (!waiting.empty() && bills_bytes < options.inflight_bytes_max) {
     if (stop_proposed != Slot(0)) return;  // nothing of this epoch lies behind its stop sign (I11)
     if (waiting.front().entry.kind == EntryKind::stop_sign) {
-      if (!try_stop_sign(waiting.front().entry, waiting.front().since)) return;
+      if (!try_stop_sign(waiting.front().entry)) return;
       waiting_bytes -= std::min(waiting_bytes, waiting.front().entry.weight_bytes());
       waiting.pop_front();
       continue;
@@ -218,7 +218,7 @@ void Replica::Impl::on_forward(NodeId from, const Forward& m) {
 void Replica::Impl::on_forward_reply(NodeId, const ForwardReply& m) {
   if (m.outcome != Outcome::definitely_not) return;
   for (const RequestId& id : m.ids)
-    if (in_doubt.erase(id) > 0) outcome(id, Outcome::definitely_not, m.reason);
+    if (in_doubt.erase(id) > 0) outcome(id, Outcome::definitely_not, m.refused);
 }
 
 }  // namespace decree

@@ -59,8 +59,8 @@ struct Replica::Impl {
   bool epoch_matches(NodeId from, Ballot ballot);
   void hear_round(Ballot heard);
   void submit(Entry entry);
-  void outcome(const RequestId& id, Outcome outcome, const std::string& reason = {}) {
-    out->outcomes.push_back(OutcomeNotice{id, outcome, reason});
+  void outcome(const RequestId& id, Outcome outcome, const ChangeRefused& refused = {}) {
+    out->outcomes.push_back(OutcomeNotice{id, outcome, refused});
   }
   void leader_says_decided(Ballot of, Slot decided);
   void settle_outcomes();
@@ -142,10 +142,10 @@ struct Replica::Impl {
   void epoch_tick();
   void propose_change(Membership next, bool forced);
   enum class Verdict : uint8_t { go, wait, refuse };
-  Verdict judge_change(const Membership& next, bool forced, std::string* why) const;
-  Verdict judge_holders(const Membership& next, std::string* why) const;
-  bool try_stop_sign(Entry request, Tick since);
-  void refuse_change(const RequestId& id, const std::string& why);
+  Verdict judge_change(const Membership& next, bool forced, ChangeRefused* why) const;
+  Verdict judge_holders(const Membership& next, ChangeRefused* why) const;
+  bool try_stop_sign(const Entry& request);
+  void refuse_change(const RequestId& id, const ChangeRefused& why);
   void fill_incarnations(Membership* next) const;
   NodeId choose_first_leader(const Membership& next) const;
   Slot held_by(const Peer& p) const;

@@ -368,10 +368,10 @@ void Node::answer_outcomes() {
   for (const OutcomeNotice& notice : effects_.outcomes) {
     if (notice.id.node != options_.identity.node || notice.id.boot != options_.boot) continue;
     if (sink_ == nullptr || notice.outcome == Outcome::chosen || notice.id.seq == 0) continue;
-    if (notice.reason.empty())
+    if (notice.refused.kind == ChangeRefused::Kind::none)
       sink_->on_outcome(notice.id.seq, notice.outcome);
     else
-      sink_->on_change_refused(notice.id.seq, notice.reason);
+      sink_->on_change_refused(notice.id.seq, notice.refused);
   }
   effects_.outcomes.clear();
 }

@@ -161,7 +161,8 @@ struct Encoder {
     auto* p = to.mutable_forward_reply();
     for (const RequestId& id : m.ids) put(id, p->add_ids());
     p->set_outcome(static_cast<uint32_t>(m.outcome));
-    p->set_reason(m.reason);
+    p->set_refusal(m.refused.sentence);
+    p->set_refusal_kind(static_cast<uint32_t>(m.refused.kind));
   }
   void operator()(const ReadIndex& m) const {
     auto* p = to.mutable_read_index();
@@ -388,7 +389,10 @@ ForwardReply decode(Decoder& d, const wire::ForwardReply& from) {
   for (const auto& id : from.ids()) m.ids.push_back(Decoder::request_id(id));
   m.outcome =
       static_cast<Outcome>(d.narrow<uint8_t>(from.outcome(), static_cast<uint64_t>(Outcome::unknown)));
-  m.reason = from.reason().substr(0, kReasonBytesMax);
+  // A kind this release does not know is still a refusal.
+  m.refused.kind = static_cast<ChangeRefused::Kind>(
+      std::min(from.refusal_kind(), static_cast<uint32_t>(ChangeRefused::Kind::other)));
+  m.refused.sentence = from.refusal().substr(0, kReasonBytesMax);
   return m;
 }
 

@@ -133,7 +133,8 @@ TEST_F(Services, MembersAreAddedMovedPromotedAndRemoved) {
   stream = start("/etcdserverpb.Cluster/MemberUpdate", update);
   ASSERT_TRUE(run_until([&] { return consensus.changes.size() == 2; }));
   // Somebody else was faster: it looks again and asks again, without a word to the client.
-  consensus.sink()->on_change_refused(consensus.changes[1].first, "the members changed meanwhile: ...");
+  consensus.sink()->on_change_refused(consensus.changes[1].first,
+                                      {ChangeRefused::Kind::outdated, "the members changed meanwhile"});
   ASSERT_TRUE(run_until([&] { return consensus.changes.size() == 3; }));
   consensus.decide_change();
   EXPECT_EQ(finish(stream).field("grpc-status"), "0");

@@ -8,6 +8,7 @@
 #include "lab/check/naive_store.h"
 #include "lab/sim/random.h"
 #include "lab/sim/world.h"
+#include "tests/lab/random_history.h"
 
 namespace decree::lab {
 namespace {
@@ -23,13 +24,9 @@ SimpleRequest random_request(Random& rng, uint64_t unique, uint64_t keys) {
 
 // Each operation takes effect at one moment between its invoke and its return; some answers get lost.
 History correct_history(Random& rng, uint64_t operations, uint64_t keys) {
-  struct Pending {
-    Operation op;
-    int64_t at;
-  };
-  std::vector<Pending> all;
+  std::vector<PendingOperation> all;
   for (uint64_t i = 0; i < operations; ++i) {
-    Pending p;
+    PendingOperation p;
     p.op.client = static_cast<uint32_t>(i);
     p.op.invoke_ns = static_cast<int64_t>(rng.below(100));
     p.at = p.op.invoke_ns + static_cast<int64_t>(rng.below(40));
@@ -38,22 +35,7 @@ History correct_history(Random& rng, uint64_t operations, uint64_t keys) {
     p.op.kind = p.op.request.kind;
     all.push_back(std::move(p));
   }
-  std::stable_sort(all.begin(), all.end(), [](const Pending& a, const Pending& b) { return a.at < b.at; });
-  NaiveStore store;
-  History history;
-  for (Pending& p : all) {
-    const bool lost = rng.chance(0.15);
-    p.op.outcome = lost ? OpOutcome::unknown : OpOutcome::ok;
-    if (!lost || rng.chance(0.5)) {
-      const Executed done = store.execute(p.op);
-      if (!lost) {
-        p.op.revision = done.revision;
-        p.op.answers = done.answers;
-      }
-    }
-    history.push_back(std::move(p.op));
-  }
-  return history;
+  return happen(rng, std::move(all), 0.5);
 }
 
 // One lie, which may or may not be noticeable.

@@ -6,6 +6,7 @@
 #include "lab/check/linearizability.h"
 #include "lab/check/naive_store.h"
 #include "lab/sim/random.h"
+#include "tests/lab/random_history.h"
 
 namespace decree::lab {
 namespace {
@@ -155,15 +156,11 @@ SimpleRequest random_request(Random& rng, uint64_t unique) {
 }
 History random_history(Random& rng) {
   // A correct store: every operation takes effect at a moment between its invoke and its return.
-  struct Pending {
-    Operation op;
-    int64_t at;
-  };
-  std::vector<Pending> all;
+  std::vector<PendingOperation> all;
   for (uint32_t client = 1; client <= 4; ++client) {
     int64_t now = static_cast<int64_t>(rng.below(50));
     for (int i = 0; i < 12; ++i) {
-      Pending p;
+      PendingOperation p;
       p.op.client = client;
       p.op.invoke_ns = now;
       p.at = now + static_cast<int64_t>(rng.below(50));
@@ -182,23 +179,7 @@ History random_history(Random& rng) {
       all.push_back(std::move(p));
     }
   }
-  std::stable_sort(all.begin(), all.end(), [](const Pending& a, const Pending& b) { return a.at < b.at; });
-  NaiveStore store;
-  History history;
-  for (Pending& p : all) {
-    const bool lost = rng.chance(0.15);
-    p.op.outcome = lost ? OpOutcome::unknown : OpOutcome::ok;
-    if (!lost || rng.chance(0.6)) {
-      const Executed done = store.execute(p.op);
-      if (!lost) {
-        p.op.revision = done.revision;
-        p.op.answers = done.answers;
-        p.op.succeeded = done.succeeded;
-      }
-    }
-    history.push_back(std::move(p.op));
-  }
-  return history;
+  return happen(rng, std::move(all), 0.6);
 }
 TEST(HistoryCheck, AcceptsRandomHistoriesOfACorrectStore) {
   for (uint64_t seed = 1; seed <= 300; ++seed) {

@@ -39,7 +39,8 @@ bool all_in_epoch(TestCluster& c, std::vector<uint32_t> nodes, uint32_t epoch) {
 
 std::string refusal(TestCluster& c, uint32_t node) {
   for (const OutcomeNotice& o : c.member(node).outcomes)
-    if (o.outcome == Outcome::definitely_not && !o.reason.empty()) return o.reason;
+    if (o.outcome == Outcome::definitely_not && o.refused.kind != ChangeRefused::Kind::none)
+      return o.refused.sentence;
   return "";
 }
 

@@ -66,7 +66,7 @@ Message RandomMessages::make(size_t kind) {
       ForwardReply m;
       for (size_t i = random_() % 4; i > 0; --i) m.ids.push_back(RequestId{node(), number(), number()});
       m.outcome = static_cast<Outcome>(random_() % 3);
-      if (flag()) m.reason = "because " + std::to_string(number());
+      if (flag()) m.refused = {static_cast<ChangeRefused::Kind>(random_() % 5), std::to_string(number())};
       return m;
     }
     case 12:

@@ -4,8 +4,8 @@
 set -u
 lab=$1
 failed=0
-for twin in M11:stale_accept M12:forgotten_promise M13:ack_before_durable M14:trust_old_ballot M15:small_quorum \
-            M16:lowest_ballot; do
+for twin in M11:R17-stale-accept M12:M03-forgotten-promise M13:M24-ack-before-durable M14:R01-trust-old-ballot \
+            M15:R74-small-quorum M16:T44-lowest-ballot; do
   row=${twin%%:*}
   bug=${twin#*:}
   out=$("$lab" synod --plant "$bug" --processes 3 --seeds 1..3000 2>&1)

@@ -25,6 +25,8 @@ size_t count_upto(const History& history, int64_t revision) {
   return low;
 }
 
+int64_t release_group(int64_t revision) { return revision >> 10; }
+
 }  // namespace
 
 Mvcc::~Mvcc() {
@@ -93,18 +95,14 @@ void Mvcc::free_record(Record* record) {
 }
 
 void Mvcc::account_release(int64_t revision, uint64_t bytes) {
-  if (loading_) {
-    release_at_.push_back({revision, bytes});
-    return;
-  }
-  // Behind the last one lies at most the revision after the one being written (its deletions).
-  auto at = release_at_.end();
-  while (at != release_at_.begin() && std::prev(at)->revision > revision) --at;
-  if (at != release_at_.begin() && std::prev(at)->revision == revision) {
-    std::prev(at)->bytes += bytes;
-  } else {
-    release_at_.insert(at, {revision, bytes});
-  }
+  const int64_t group = release_group(revision);
+  const auto last = release_at_.rbegin();
+  std::vector<Release>& releases =
+      last != release_at_.rend() && last->first == group ? last->second : release_at_[group];
+  if (!releases.empty() && releases.back().revision == revision)
+    releases.back().bytes += bytes;
+  else
+    releases.push_back({revision, bytes});
 }
 
 // Makes `now` the newest version of the key at `it`.
@@ -177,9 +175,16 @@ int64_t Mvcc::erase(const KeyRange& range, std::vector<const Record*>* deleted) 
 void Mvcc::compact(int64_t revision) {
   DECREE_CHECK(revision > compacted_ && revision <= revision_, "compaction revision not checked");
   compacted_ = revision;
-  while (!release_at_.empty() && release_at_.front().revision <= revision) {
-    in_use_bytes_ -= release_at_.front().bytes;
-    release_at_.pop_front();
+  const int64_t last_group = release_group(revision);
+  while (!release_at_.empty() && release_at_.begin()->first <= last_group) {
+    std::vector<Release>& releases = release_at_.begin()->second;
+    std::erase_if(releases, [this, revision](const Release& r) {
+      if (r.revision > revision) return false;
+      in_use_bytes_ -= r.bytes;
+      return true;
+    });
+    if (!releases.empty()) break;
+    release_at_.erase(release_at_.begin());
   }
 }
 
@@ -249,7 +254,6 @@ size_t Mvcc::compact_key(KeyIndex::Iterator* it, int64_t target, size_t work_max
 }
 
 bool Mvcc::load(const RecordFields& fields) {
-  loading_ = true;
   const Record* newest = index_.last();
   const int order = newest == nullptr ? -1 : newest->key().compare(fields.key);
   if (order > 0) return false;
@@ -265,9 +269,6 @@ bool Mvcc::load(const RecordFields& fields) {
 }
 
 void Mvcc::finish_load(int64_t revision, int64_t compacted) {
-  loading_ = false;
-  std::sort(release_at_.begin(), release_at_.end(),
-            [](const Release& a, const Release& b) { return a.revision < b.revision; });
   revision_ = revision;
   compacted_ = compacted;
   physically_compacted_ = compacted;

@@ -6,7 +6,7 @@
 #pragma once
 
 #include <cstdint>
-#include <deque>
+#include <map>
 #include <memory>
 #include <set>
 #include <string>
@@ -117,13 +117,13 @@ class Mvcc {
   uint64_t live_keys_ = 0;
   uint64_t versions_ = 0;
   // Bytes that a compaction at `revision` or above sets free: makes in_use_bytes_ exact, and equal on all
-  // members, without waiting for the sweep. Ascending by revision, except while loading.
+  // members, without waiting for the sweep. In groups of neighbouring revisions, unordered within: a snapshot
+  // comes in the order of keys, and to sort a million of these would stop the loop for longer than a turn.
   struct Release {
     int64_t revision;
     uint64_t bytes;
   };
-  std::deque<Release> release_at_;
-  bool loading_ = false;
+  std::map<int64_t, std::vector<Release>> release_at_;  // by release_group()
 };
 
 // Keeps a revision readable while it lives.

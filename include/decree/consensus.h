@@ -2,10 +2,12 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
 #include "decree/effects.h"
+#include "decree/history.h"
 #include "decree/replica.h"
 #include "decree/state_machine.h"
 
@@ -58,6 +60,18 @@ class Consensus {
   // Told by on_applied() with an empty reply when the new epoch has decided its first entry, and by
   // on_change_refused() or on_outcome() else.
   virtual uint64_t change_members(Membership next, bool forced) = 0;
+
+  // What this member knows of a slot. `done` comes at once, or later from the loop's thread when the log on
+  // disk has to be asked.
+  using ExplainDone = std::function<void(const SlotHistory&)>;
+  virtual void explain(Slot slot, const ExplainDone& done) {
+    SlotHistory nothing;
+    nothing.slot = slot;
+    done(nothing);
+  }
+  // Where StateMachine::version() became `version`: one slot when the history still knows, else the narrowest
+  // range known, empty when it lies in the future.
+  virtual SlotRange slots_of_version(uint64_t /*version*/) const { return {}; }
 };
 
 }  // namespace decree

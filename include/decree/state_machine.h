@@ -50,6 +50,8 @@ class StateMachine {
   virtual Reply apply(const ApplyContext& context, std::string_view command) = 0;
   // Incremental digest of everything applied; equal on equal histories.
   virtual Digest128 digest() const = 0;
+  // A number that never falls and grows with what is applied, by which users know states (etcd's revision).
+  virtual uint64_t version() const { return 0; }
   virtual std::unique_ptr<SnapshotSource> begin_snapshot() = 0;
   virtual std::unique_ptr<SnapshotSink> begin_restore() = 0;
   // Rough size of the next snapshot in bytes; the host takes snapshots when the log has outgrown it.

@@ -17,7 +17,11 @@ void send_error(http::CallPort& server, http::CallId call, const EtcdError& erro
 }
 
 PendingReplies::PendingReplies(http::CallPort& server, Consensus& consensus, const Limits& limits, Now now)
-    : server_(server), consensus_(consensus), limits_(limits), now_(std::move(now)) {}
+    : server_(server),
+      consensus_(consensus),
+      limits_(limits),
+      now_(std::move(now)),
+      clients_(limits.clients_remembered) {}
 
 PendingReplies::Parked PendingReplies::park(http::CallId call, Finisher* finisher, uint32_t tag,
                                             bool is_read) const {
@@ -45,7 +49,9 @@ bool PendingReplies::full(http::CallId call, Finisher* finisher, uint32_t tag) {
 void PendingReplies::propose(http::CallId call, std::string command, Finisher* finisher, uint32_t tag) {
   if (full(call, finisher, tag)) return;
   const Parked parked = park(call, finisher, tag, false);
-  parked_.emplace(consensus_.propose(std::move(command)), parked);
+  const uint64_t seq = consensus_.propose(std::move(command));
+  clients_.note(seq, server_.remote(call));
+  parked_.emplace(seq, parked);
   ++counters_.proposals_waiting;
 }
 

@@ -8,6 +8,7 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "api/etcd_errors.h"
+#include "api/recent_clients.h"
 #include "decree/consensus.h"
 #include "http/call_port.h"
 
@@ -41,6 +42,7 @@ class PendingReplies final : public ConsensusSink {
   struct Limits {
     size_t calls_max = 20000;
     std::chrono::milliseconds timeout{7000};
+    size_t clients_remembered = 0;  // requests whose client client_of() can name
   };
   PendingReplies(http::CallPort& server, Consensus& consensus, const Limits& limits, Now now);
 
@@ -56,6 +58,8 @@ class PendingReplies final : public ConsensusSink {
   void expire(net::SteadyTime now);
   void fail_all(const EtcdError& error);
   PendingCounters counters() const;
+  // Address of the client that handed in proposal `seq`; empty when it is not known any more.
+  std::string client_of(uint64_t seq) const { return clients_.find(seq); }
 
   // ---- ConsensusSink
   void on_applied(uint64_t seq, Reply reply) override;
@@ -85,6 +89,7 @@ class PendingReplies final : public ConsensusSink {
   std::vector<uint64_t> expired_;
   const Now now_;
   PendingCounters counters_;
+  RecentClients clients_;
 };
 
 // Sends a store's or consensus' Reply to its call.

@@ -5,6 +5,7 @@
 #include "api/cluster_service.h"
 #include "api/context.h"
 #include "api/etcd_metrics.h"
+#include "api/explain_service.h"
 #include "api/http_pages.h"
 #include "api/kv_service.h"
 #include "api/maintenance_service.h"
@@ -32,6 +33,7 @@ struct ServerFront::Impl final : Finisher {
         kv(context),
         maintenance(context),
         cluster(context),
+        explain(context),
         health_check(server),
         unimplemented(server),
         pages(context, server, metrics),
@@ -90,6 +92,7 @@ struct ServerFront::Impl final : Finisher {
   KvService kv;
   MaintenanceService maintenance;
   ClusterService cluster;
+  ExplainService explain;
   HealthCheckService health_check;
   UnimplementedService unimplemented;
   HttpPages pages;

@@ -38,6 +38,7 @@ struct FrontOptions {
   std::chrono::seconds compaction_period{0};  // periodic: keep so much history
   int64_t compaction_revisions = 0;           // revision: keep so many revisions
   size_t calls_in_flight_max = 20000;         // proposals and reads parked here
+  uint32_t history_slots = 1024;              // as NodeOptions: requests whose client is remembered
   // Publishes this member's name and client URLs through the log, and the cluster version when leading.
   bool announce = true;
   http::Limits limits;

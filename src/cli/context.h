@@ -64,6 +64,7 @@ void add_kv_commands(CLI::App& program, Context& context);
 void add_txn_command(CLI::App& program, Context& context);
 void add_member_command(CLI::App& program, Context& context, const std::function<int()>& list);
 void add_cluster_commands(CLI::App& program, Context& context);
+void add_explain_command(CLI::App& program, Context& context);
 void add_snapshot_commands(CLI::App& program, Context& context);
 void add_bench_command(CLI::App& program, Context& context);
 

@@ -57,6 +57,22 @@ struct EtcdClient::Impl {
     loop.wait(std::chrono::seconds(1));
   }
 
+  // Asks every endpoint at the same time.
+  template <class Response>
+  std::vector<Answer<Response>> ask_all(std::string_view path, const std::string& request) {
+    const size_t count = client.endpoint_count();
+    std::vector<Answer<Response>> answers(count);
+    size_t missing = count;
+    for (size_t i = 0; i < count; ++i) {
+      client.call({path, request, CallKind::read, timeout, i}, [&answers, &missing, i](CallResult result) {
+        answers[i] = typed<Response>(std::move(result));
+        --missing;
+      });
+    }
+    while (missing != 0) turn();
+    return answers;
+  }
+
   template <class Response, class Request>
   Answer<Response> call(std::string_view path, const Request& request, CallKind kind) {
     return typed<Response>(wait({path, request.SerializeAsString(), kind, timeout, {}}));
@@ -129,19 +145,12 @@ Answer<etcdserverpb::AlarmResponse> EtcdClient::alarm(const etcdserverpb::AlarmR
 }
 
 std::vector<Answer<etcdserverpb::StatusResponse>> EtcdClient::status_of_all() {
-  const size_t count = impl_->client.endpoint_count();
-  std::vector<Answer<etcdserverpb::StatusResponse>> answers(count);
-  size_t missing = count;
-  const std::string request = etcdserverpb::StatusRequest().SerializeAsString();
-  for (size_t i = 0; i < count; ++i) {
-    impl_->client.call({"/etcdserverpb.Maintenance/Status", request, CallKind::read, impl_->timeout, i},
-                       [&answers, &missing, i](CallResult result) {
-                         answers[i] = typed<etcdserverpb::StatusResponse>(std::move(result));
-                         --missing;
-                       });
-  }
-  while (missing != 0) impl_->turn();
-  return answers;
+  return impl_->ask_all<etcdserverpb::StatusResponse>("/etcdserverpb.Maintenance/Status",
+                                                      etcdserverpb::StatusRequest().SerializeAsString());
+}
+
+std::vector<Answer<explain::SlotResponse>> EtcdClient::explain_of_all(const explain::SlotRequest& request) {
+  return impl_->ask_all<explain::SlotResponse>("/decree.explain.Explain/Slot", request.SerializeAsString());
 }
 
 CallResult EtcdClient::unary(CallSpec spec) { return impl_->wait(std::move(spec)); }

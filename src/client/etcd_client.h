@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "client/client.h"
+#include "decree/explain.pb.h"
 #include "etcd/rpc.pb.h"
 
 namespace decree::client {
@@ -39,6 +40,9 @@ class EtcdClient {
   Answer<etcdserverpb::AlarmResponse> alarm(const etcdserverpb::AlarmRequest& request);
   // Asks every endpoint at the same time; the answers come in the order of the endpoints.
   std::vector<Answer<etcdserverpb::StatusResponse>> status_of_all();
+
+  // What each member remembers of a slot; as status_of_all().
+  std::vector<Answer<explain::SlotResponse>> explain_of_all(const explain::SlotRequest& request);
 
   // Any unary method: serialised request in, serialised response out.
   CallResult unary(CallSpec spec);

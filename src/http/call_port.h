@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 
@@ -61,6 +62,8 @@ class CallPort {
   virtual net::SteadyTime deadline(CallId call) const = 0;
   // First value of that name, lower case.
   virtual std::string_view metadata(CallId call, std::string_view name) const = 0;
+  // "127.0.0.1:4711", made once for a connection; null when void or without sockets.
+  virtual std::shared_ptr<const std::string> remote(CallId /*call*/) const { return nullptr; }
 };
 
 }  // namespace decree::http

@@ -11,7 +11,10 @@ constexpr std::string_view preface_start = "PRI * HTTP/2.0\r\n";
 }  // namespace
 
 ClientConnection::ClientConnection(Server& server, std::shared_ptr<net::Connection> connection)
-    : server_(server), connection_(std::move(connection)), opened_(std::chrono::steady_clock::now()) {}
+    : server_(server),
+      connection_(std::move(connection)),
+      remote_(std::make_shared<const std::string>(connection_->remote_address())),
+      opened_(std::chrono::steady_clock::now()) {}
 
 ClientConnection::~ClientConnection() {
   if (session_) session_->end_calls();

@@ -399,9 +399,9 @@ std::string_view Server::metadata(CallId id, std::string_view name) const {
   return {};
 }
 
-std::string Server::remote_address(CallId id) const {
+std::shared_ptr<const std::string> Server::remote(CallId id) const {
   const Call* call = find(id);
-  return call == nullptr ? std::string() : call->session->connection_.net().remote_address();
+  return call == nullptr ? nullptr : call->session->connection_.remote();
 }
 
 void Server::shut_down() {

@@ -106,7 +106,7 @@ class Server final : public CallPort {
   net::SteadyTime deadline(CallId call) const override;
   // First value of that name, lower case.
   std::string_view metadata(CallId call, std::string_view name) const override;
-  std::string remote_address(CallId call) const;
+  std::shared_ptr<const std::string> remote(CallId call) const override;
 
   // ---- life ----
   // Stops accepting, tells clients to go elsewhere (GOAWAY), lets calls in flight finish.

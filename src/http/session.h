@@ -110,6 +110,7 @@ class ClientConnection final : public net::ConnectionHandler {
   void on_flush() override;
 
   net::Connection& net() { return *connection_; }
+  const std::shared_ptr<const std::string>& remote() const { return remote_; }
   // Closes for a reason that the operator should see.
   void drop(const std::string& reason);
   void shut_down();
@@ -123,6 +124,7 @@ class ClientConnection final : public net::ConnectionHandler {
 
   Server& server_;
   std::shared_ptr<net::Connection> connection_;
+  std::shared_ptr<const std::string> remote_;
   std::unique_ptr<Session> session_;
   std::string first_bytes_;
   net::SteadyTime opened_;

@@ -248,6 +248,8 @@ Reply Store::apply(const ApplyContext& context, std::string_view bytes) {
 
 Digest128 Store::digest() const { return state_->digest; }
 
+uint64_t Store::version() const { return static_cast<uint64_t>(state_->mvcc->revision()); }
+
 std::unique_ptr<SnapshotSource> Store::begin_snapshot() {
   SnapshotState snapshot;
   snapshot.revision = state_->mvcc->revision();

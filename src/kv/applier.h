@@ -81,6 +81,7 @@ class Store final : public StateMachine {
   // ---- StateMachine
   Reply apply(const ApplyContext& context, std::string_view command) override;
   Digest128 digest() const override;
+  uint64_t version() const override;  // the revision
   std::unique_ptr<SnapshotSource> begin_snapshot() override;
   std::unique_ptr<SnapshotSink> begin_restore() override;
   // The state becomes that of a new cluster (restore from a backup): revisions go on `revision_bump` (>= 0)

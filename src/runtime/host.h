@@ -50,6 +50,9 @@ class Host {
   // as well).
   virtual bool turn_spent() { return false; }
 
+  // Microseconds on a monotonic clock, for the history that people read; nothing is decided by it. 0 = none.
+  virtual uint64_t clock_us() { return 0; }
+
   // Bytes of log on disk since the newest snapshot, for status and for the snapshot policy. 0 = not known.
   virtual uint64_t log_bytes() const { return 0; }
 };

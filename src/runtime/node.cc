@@ -7,6 +7,7 @@
 #include "decree/sometimes.h"
 #include "paxos/acceptor.h"
 #include "runtime/digest.h"
+#include "runtime/history.h"
 #include "runtime/snapshot_taker.h"
 #include "runtime/snapshot_transfer.h"
 
@@ -46,6 +47,8 @@ Node::Node(Host& host, Replica replica, StateMachine& machine, SnapshotStore& st
       applied_(options_.applied),
       chain_(options_.chain),
       term_(options_.term) {
+  history_ = std::make_unique<History>(options_.history_slots, options_.identity.node, options_.boot);
+  history_->restored(applied_, machine_.version());
   taker_ = std::make_unique<SnapshotTaker>(*this);
   transfer_ = std::make_unique<SnapshotTransfer>(*this);
   if (options_.snapshot)
@@ -135,6 +138,7 @@ uint64_t Node::propose(std::string command) {
   } else {
     ++counters_.proposals;
     const RequestId id{options_.identity.node, options_.boot, seq};
+    history_->taken(seq, host_.clock_us());
     clients_.emplace_back(Propose{make_command(id, std::move(command))});
     clients_bytes_ += input_weight_bytes(clients_.back());
   }
@@ -172,13 +176,14 @@ bool Node::turn() {
   ++counters_.turns;
   step_inputs();                // Persisted, peers, ticks, clients
   replica_.end_turn(effects_);  // one batch of everything proposed
-  send(effects_.send_now);      // promises nothing
-  persist(effects_.persist);    // asynchronous; completion is on_persisted()
-  send(effects_.released);      // what Persisted has made true
-  apply_decided();              // decided and durable here: state machine, then replies
-  answer_reads();               // reads whose slot is applied
-  answer_outcomes();            // definitely not, unknown
-  run_jobs(effects_.jobs);      // catch-up, snapshots, truncation
+  record_history();
+  send(effects_.send_now);    // promises nothing
+  persist(effects_.persist);  // asynchronous; completion is on_persisted()
+  send(effects_.released);    // what Persisted has made true
+  apply_decided();            // decided and durable here: state machine, then replies
+  answer_reads();             // reads whose slot is applied
+  answer_outcomes();          // definitely not, unknown
+  run_jobs(effects_.jobs);    // catch-up, snapshots, truncation
   taker_->maybe_start(false);
   const bool sliced = taker_->slice();
   const bool restored = transfer_->slice();
@@ -197,7 +202,15 @@ void Node::step(const Input& input) {
   replica_.step(input, effects_);
 }
 
+// BEFORE anything of this turn leaves: a peer cannot have a proposal earlier than its proposer's stamp says.
+void Node::record_history() {
+  const uint64_t now = host_.clock_us();
+  for (const PersistedRecord& record : effects_.persist) history_->recorded(record, now);
+  history_->decided(replica_.acceptor().decided(), now);
+}
+
 void Node::step_inputs() {
+  const uint64_t began = host_.clock_us();
   // What belongs to the disk comes first and whole: it is bounded by what was handed out.
   std::vector<Input> first;
   first.swap(first_);
@@ -207,6 +220,7 @@ void Node::step_inputs() {
       batch_in_flight_ = false;
       inflight_bytes_ = 0;
     }
+    if (const auto* persisted = std::get_if<Persisted>(&input)) history_->durable(persisted->upto, began);
     step(input);
   }
   uint32_t budget = options_.inputs_per_turn_max;
@@ -224,6 +238,9 @@ void Node::step_inputs() {
     const Input input(std::move(peers_.front()));
     peers_.pop_front();
     ++peers_taken_;
+    const Received& received = std::get<Received>(input);
+    if (const auto* accepted = std::get_if<Accepted>(&received.message))
+      history_->acknowledged(received.from, *accepted, began);
     step(input);
   }
   std::vector<PeerLink> links;
@@ -275,9 +292,11 @@ void Node::apply_decided() {
   effects_.decided.clear();
   uint32_t budget = options_.applies_per_turn_max;
   uint32_t until_check = kItemsPerTimeCheck;
+  uint64_t now = decided_.empty() ? 0 : host_.clock_us();
   while (!decided_.empty() && budget-- > 0) {
     if (--until_check == 0) {
       until_check = kItemsPerTimeCheck;
+      now = host_.clock_us();
       if (host_.turn_spent()) {
         if (planted(PlantedBug::page_skipped)) decided_.front().entry.kind = EntryKind::noop;
         break;
@@ -302,8 +321,10 @@ void Node::apply_decided() {
     taker_->on_applied(decided.entry);
     if (decided.entry.kind == EntryKind::stop_sign) on_stop_sign(decided.entry);
     if (decided.entry.kind == EntryKind::barrier) on_barrier(decided.entry);
-    if (decided.entry.kind != EntryKind::command) continue;
-    Reply reply = machine_.apply(ApplyContext{decided.slot, decided.term, ours}, decided.entry.bytes());
+    Reply reply;
+    if (decided.entry.kind == EntryKind::command)
+      reply = machine_.apply(ApplyContext{decided.slot, decided.term, ours}, decided.entry.bytes());
+    history_->applied(decided.slot, machine_.version(), now);
     if (ours) sink_->on_applied(id.seq, std::move(reply));
   }
   // The replica is ready when it has handed out what was acknowledged before its start; applying may take
@@ -446,6 +467,7 @@ void Node::on_snapshot_installed(const StoredSnapshot& stored) {
   applied_ = manifest.index;
   if (!planted(PlantedBug::chain_not_installed)) chain_ = manifest.chain;
   term_ = manifest.term;
+  history_->restored(applied_, machine_.version());
   note(Severity::info, "snapshot installed",
        "slot=" + std::to_string(manifest.index.value) + " bytes=" + std::to_string(stored.size_bytes));
   taker_->cancel();  // it would be older than this one
@@ -487,6 +509,29 @@ ConsensusStatus Node::status() const {
   }
   return status;
 }
+
+// What the ring no longer holds the log may: then at least whose request it was.
+void Node::explain(Slot slot, const ExplainDone& done) {
+  SlotHistory found;
+  found.slot = slot;
+  const auto finish = [this, done](SlotHistory story) {
+    story.oldest = history_->oldest();
+    story.decided = replica_.acceptor().decided();
+    story.applied = applied_;
+    story.now_us = host_.clock_us();
+    done(story);
+  };
+  if (history_->find(slot, &found) || slot == Slot(0) || slot > applied_) return finish(std::move(found));
+  host_.read_log(SlotRange{slot, slot.next()}, 1, [found, finish](Result<std::vector<Entry>> read) mutable {
+    if (read && !read->empty()) {
+      found.in_log = true;
+      describe_entry(read->front(), &found);
+    }
+    finish(std::move(found));
+  });
+}
+
+SlotRange Node::slots_of_version(uint64_t version) const { return history_->slots_of_version(version); }
 
 bool Node::is_peer_connected(NodeId peer) const {
   const auto it = links_up_.find(peer);

@@ -21,6 +21,7 @@
 
 namespace decree::runtime {
 
+class History;
 class SnapshotTaker;
 class SnapshotTransfer;
 
@@ -59,6 +60,8 @@ struct NodeOptions {
   uint32_t transfer_retry_ticks = 100;  // no chunk for so long: ask again
   uint32_t transfer_idle_ticks = 1000;  // nothing for so long: forget the transfer (either side)
   uint64_t log_read_bytes = 4u << 20;   // payload in one catch-up read from disk
+
+  uint32_t history_slots = 1024;  // slots whose story is remembered for explain(); 0: none
 };
 
 struct NodeCounters {
@@ -109,6 +112,8 @@ class Node : public Consensus {
   void transfer_leadership(NodeId to) override;
   const Membership& membership() const override { return replica_.membership(); }
   uint64_t change_members(Membership next, bool forced) override;
+  void explain(Slot slot, const ExplainDone& done) override;
+  SlotRange slots_of_version(uint64_t version) const override;
 
   const Replica& replica() const { return replica_; }
   Slot applied() const { return applied_; }
@@ -124,6 +129,7 @@ class Node : public Consensus {
   friend class SnapshotTransfer;
 
   void step_inputs();
+  void record_history();
   void step(const Input& input);
   void send(std::vector<Outgoing>& messages);
   void persist(std::vector<PersistedRecord>& records);
@@ -191,6 +197,7 @@ class Node : public Consensus {
   NodeCounters counters_;
   std::optional<Error> failure_;
 
+  std::unique_ptr<History> history_;
   std::unique_ptr<SnapshotTaker> taker_;
   std::unique_ptr<SnapshotTransfer> transfer_;
 };

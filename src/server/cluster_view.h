@@ -25,6 +25,8 @@ class ClusterView final : public Consensus {
     return node_.change_members(std::move(next), forced);
   }
   void transfer_leadership(NodeId to) override { node_.transfer_leadership(to); }
+  void explain(Slot slot, const ExplainDone& done) override { node_.explain(slot, done); }
+  SlotRange slots_of_version(uint64_t version) const override { return node_.slots_of_version(version); }
 
  private:
   runtime::Node& node_;

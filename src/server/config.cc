@@ -203,6 +203,7 @@ void read_limits(Reader& r, Config& c) {
   c.quota_bytes = quota < 0 ? 0 : quota == 0 ? (2ull << 30) : static_cast<uint64_t>(quota);
   c.request_bytes_max = static_cast<uint64_t>(r.number("max-request-bytes", 1, 32 << 20));
   c.txn_ops_max = static_cast<uint32_t>(r.number("max-txn-ops", 1, 1 << 20));
+  c.explain_slots = static_cast<uint32_t>(r.number("explain-slots", 0, 1 << 24));
 }
 
 void read_logging(Reader& r, Config& c) {

@@ -30,6 +30,8 @@ constexpr std::array kFlags = {
              "size of the store that raises the NOSPACE alarm; 0 = 2 GiB, negative = none"},
     FlagSpec{"max-request-bytes", "1572864", false, yes, "largest request"},
     FlagSpec{"max-txn-ops", "128", false, yes, "most operations in one transaction"},
+    FlagSpec{"explain-slots", "16384", false, yes,
+             "slots whose story is kept in memory for `decree explain`; 0 = none"},
     FlagSpec{"auto-compaction-mode", "periodic", false, yes, "periodic or revision"},
     FlagSpec{"auto-compaction-retention", "0", false, yes,
              "history to keep: hours or 1h30m (periodic), a number (revision); 0 = off"},

@@ -251,6 +251,7 @@ struct Member::Impl final : runtime::Host, transport::TransportSink, runtime::No
     recovered.boot = request_boot(identity.incarnation, recovered.boot);
     options.boot = recovered.boot;
     options.snapshot_count = config.snapshot_count;
+    options.history_slots = config.explain_slots;
     options.snapshot_log_bytes_min = config.snapshot_log_bytes;
     if (restored->has_value()) {
       options.snapshot = **restored;
@@ -338,6 +339,7 @@ struct Member::Impl final : runtime::Host, transport::TransportSink, runtime::No
     o.request_bytes_max = config.request_bytes_max;
     o.limits.message_bytes_max = config.request_bytes_max + (512u << 10);
     o.txn_ops_max = config.txn_ops_max;
+    o.history_slots = config.explain_slots;
     o.request_timeout = milliseconds(5000 + 2 * config.election_ms);
     o.quota_bytes = config.quota_bytes;
     switch (config.compaction_mode) {
@@ -501,6 +503,10 @@ struct Member::Impl final : runtime::Host, transport::TransportSink, runtime::No
   void wake() override { work_left = true; }
   bool turn_spent() override { return Clock::now() - turn_began > kTurnShare; }
   uint64_t log_bytes() const override { return data->wal().live_bytes(); }
+  uint64_t clock_us() override {
+    return static_cast<uint64_t>(
+        std::chrono::duration_cast<std::chrono::microseconds>(Clock::now().time_since_epoch()).count());
+  }
 
   // The next segment is made ready ahead, so that a full disk is noticed while there is still room in the
   // present one.

@@ -63,6 +63,9 @@ TEST(Run, RefusesWrongUseInOneSentence) {
   expect_usage({"txn", "if foo(a) = 1 then get a"}, "line 1, column 4");
   expect_usage({"compact", "0"}, "from 1 up");
   expect_usage({"alarm"}, "subcommand");
+  expect_usage({"explain"}, "subcommand");
+  expect_usage({"explain", "slot", "0"}, "from 1 up");
+  expect_usage({"explain", "key", ""}, "must not be empty");
   expect_usage({"bench", "put", "--clients", "0"}, "from 1 to");
   expect_usage({"bench", "put", "--key-size", "8"}, "no room");
   expect_usage({"bench", "put", "--duration", "never"}, "never");
@@ -81,6 +84,10 @@ TEST(Run, EveryCommandHasHelpWithExamples) {
                                                           {"alarm", "list"},
                                                           {"alarm", "disarm"},
                                                           {"version"},
+                                                          {"explain"},
+                                                          {"explain", "slot"},
+                                                          {"explain", "revision"},
+                                                          {"explain", "key"},
                                                           {"bench"},
                                                           {"bench", "put"},
                                                           {"bench", "range"},

@@ -91,6 +91,7 @@ void MemoryMember::start() {
   node.snapshot_log_bytes_min = 0;
   node.snapshot_slice_bytes = 512;
   node.transfer_chunk_bytes = cluster_.transfer_chunk_bytes;
+  node.history_slots = cluster_.history_slots;
   if (restored->has_value()) {
     node.snapshot = **restored;
     node.applied = node.snapshot->manifest.index;
@@ -127,6 +128,8 @@ void MemoryMember::send(NodeId to, Message message) {
   if (cluster_.loss > 0 && dice(cluster_.random) < cluster_.loss) return;
   cluster_.flying_.push_back({cluster_.now_ + cluster_.random() % 2, self_, to, std::move(message)});
 }
+
+uint64_t MemoryMember::clock_us() { return 1 + cluster_.now_ * 10000; }
 
 void MemoryMember::commit(std::vector<PersistedRecord> batch) {
   batches_.push_back(std::move(batch));

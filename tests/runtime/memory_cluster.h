@@ -56,6 +56,7 @@ class MemoryMember final : public runtime::Host, public ConsensusSink, public ru
   void truncate_log(Slot upto) override;
   void run(std::function<void()> work, std::function<void()> done) override;
   void wake() override { awake_ = true; }
+  uint64_t clock_us() override;
 
   // ---- ConsensusSink
   void on_applied(uint64_t seq, Reply reply) override { applied[seq] = reply.body; }
@@ -115,6 +116,7 @@ class MemoryCluster {
   Membership membership;
   uint64_t snapshot_count = 1u << 30;
   uint32_t transfer_chunk_bytes = 1024;
+  uint32_t history_slots = 1024;
   double loss = 0;
   std::mt19937_64 random;
 

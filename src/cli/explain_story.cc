@@ -74,7 +74,7 @@ class Teller {
     for (const SlotResponse& a : answers_) {
       if (a.request_seq() != best->request_seq() || a.request_node() != best->request_node()) continue;
       if (!a.client().empty()) story_.set_client(a.client());
-      if (a.applied_us() != 0) story_.set_revision(a.revision());
+      if (a.applied_us() != 0 && a.revision() != 0) story_.set_revision(a.revision());
     }
   }
 

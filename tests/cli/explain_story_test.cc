@@ -115,6 +115,8 @@ TEST(ExplainStory, ThePointOfNoReturnIsTheQuorumsLastSyncAndNotTheAnnouncement) 
   EXPECT_EQ(story.announced_us(), 900);
   // The proposer's own disk hangs: the followers decide, and it hears of it later.
   stamp(all[0], 1000, 9000, 2500, 9010);
+  all[1].set_decided_us(5'000'000 + 2600);
+  all[2].set_decided_us(700 + 2600);
   story = tell_story(all);
   EXPECT_NEAR(static_cast<double>(story.irrevocable_us()), 1400, 100);
   EXPECT_EQ(story.announced_us(), 1500);

@@ -146,12 +146,16 @@ TEST(History, EveryMembersStampsAreInTheOrderOfTheProtocol) {
     ASSERT_TRUE(told.in_history) << n;
     EXPECT_EQ(told.id.node, NodeId(static_cast<uint32_t>(follower)));
     EXPECT_EQ(told.taken_us != 0, n == follower);
-    if (n == follower) EXPECT_LE(told.taken_us, told.accepted_us);
+    if (n == follower) {
+      EXPECT_LE(told.taken_us, told.accepted_us);
+    }
     EXPECT_LE(told.accepted_us, told.durable_us);
     EXPECT_LE(told.accepted_us, told.decided_us);
     EXPECT_LE(std::max(told.decided_us, told.durable_us), told.applied_us);
     EXPECT_EQ(told.proposed_here, cluster.leader() == &cluster.member(n));
-    if (told.proposed_here) EXPECT_EQ(told.acknowledged.size(), 2u);
+    if (told.proposed_here) {
+      EXPECT_EQ(told.acknowledged.size(), 2u);
+    }
     for (const SlotAcknowledgement& a : told.acknowledged) EXPECT_LE(told.accepted_us, a.at_us);
   }
 }

@@ -80,3 +80,14 @@ function(decree_planted_program name)
   decree_warnings(${name})
   target_link_libraries(${name} PRIVATE decree_lab)
 endfunction()
+
+# decree_embed_page(NAME DIR folder): the folder's files become bytes inside the library (lab/page/files.h).
+function(decree_embed_page name)
+  cmake_parse_arguments(A "" "DIR" "" ${ARGN})
+  file(GLOB files CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/${A_DIR}/*)
+  set(out ${CMAKE_BINARY_DIR}/page_files.cc)
+  add_custom_command(OUTPUT ${out}
+    COMMAND ${CMAKE_COMMAND} "-DFILES=${files}" -DOUT=${out} -P ${CMAKE_SOURCE_DIR}/cmake/EmbedFiles.cmake
+    DEPENDS ${files} ${CMAKE_SOURCE_DIR}/cmake/EmbedFiles.cmake VERBATIM)
+  target_sources(decree_${name} PRIVATE ${out})
+endfunction()

@@ -1,9 +1,12 @@
 #include "lab/experiments.h"
 
 #include <charconv>
+#include <iostream>
 #include <memory>
 
 #include <CLI/CLI.hpp>
+
+#include "lab/page/serve.h"
 
 namespace decree::lab {
 
@@ -52,7 +55,7 @@ void add_synchronous(CLI::App& app, int* code) {
       ->check(CLI::Range(2, 5));
   sub->add_option("--faults", options->faults, "f")->capture_default_str()->check(CLI::Range(1, 3));
   sub->add_option("--rounds", options->rounds, "of the chain; 0 = f")->capture_default_str();
-  sub->callback([options, code] { *code = synchronous_command(*options); });
+  sub->callback([options, code] { *code = synchronous_command(*options, std::cout); });
 }
 
 void add_flp(CLI::App& app, int* code) {
@@ -65,7 +68,7 @@ void add_flp(CLI::App& app, int* code) {
   sub->add_option("--rounds", options->rounds, "Elections that the adversary has to spoil")
       ->capture_default_str();
   sub->add_option("--seeds", options->seeds, "runs per remedy")->capture_default_str();
-  sub->callback([options, code] { *code = flp_command(*options); });
+  sub->callback([options, code] { *code = flp_command(*options, std::cout); });
 }
 
 void add_exhibit(CLI::App& app, int* code) {
@@ -76,7 +79,17 @@ void add_exhibit(CLI::App& app, int* code) {
       ->required()
       ->check(CLI::IsMember({"broadcast", "detector", "election", "mutex"}));
   sub->add_option("--seeds", options->seeds, "runs per line")->capture_default_str();
-  sub->callback([options, code] { *code = exhibit_command(*options); });
+  sub->callback([options, code] { *code = exhibit_command(*options, std::cout); });
+}
+
+void add_serve(CLI::App& app, int* code) {
+  auto options = std::make_shared<ServeCommand>();
+  CLI::App* sub = app.add_subcommand(
+      "serve", "a page on which you build a run of the shipped replica, step by step (loopback only)");
+  sub->add_option("--listen", options->listen, "address; port 0: a free one, which is printed")
+      ->capture_default_str();
+  sub->add_option("--plant", options->plant, "switch on a planted bug (decree-lab-planted only)");
+  sub->callback([options, code] { *code = serve_command(*options); });
 }
 
 }  // namespace
@@ -86,6 +99,7 @@ void add_experiments(CLI::App& app, int* code) {
   add_synchronous(app, code);
   add_flp(app, code);
   add_exhibit(app, code);
+  add_serve(app, code);
 }
 
 }  // namespace decree::lab

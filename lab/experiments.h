@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <ostream>
 #include <string>
 
 namespace CLI {
@@ -37,19 +38,19 @@ struct SynchronousCommand {
   uint32_t faults = 2;
   uint32_t rounds = 0;  // of the chain; 0 = f
 };
-int synchronous_command(const SynchronousCommand& command);
+int synchronous_command(const SynchronousCommand& command, std::ostream& out);
 
 struct FlpCommand {
   std::string part = "all";  // "initial", "graph", "adversary", "lemma", "lasso", "remedies"
   uint64_t rounds = 10000;
   uint64_t seeds = 1000;
 };
-int flp_command(const FlpCommand& command);
+int flp_command(const FlpCommand& command, std::ostream& out);
 
 struct ExhibitCommand {
   std::string name;  // "broadcast", "detector", "election", "mutex"
   uint64_t seeds = 200;
 };
-int exhibit_command(const ExhibitCommand& command);
+int exhibit_command(const ExhibitCommand& command, std::ostream& out);
 
 }  // namespace decree::lab

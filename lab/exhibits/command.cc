@@ -1,6 +1,5 @@
 // decree-lab exhibit: the four group problems of the notes, small and exact.
 #include <algorithm>
-#include <iostream>
 #include <limits>
 
 #include <fmt/format.h>
@@ -46,19 +45,19 @@ BroadcastTotals count_broadcast(BroadcastOptions o, uint64_t seeds) {
 }
 
 void broadcast(Claims& claims, uint64_t seeds) {
-  std::cout
+  claims.out()
       << "Uniform total-order broadcast on consensus (M3): 4 processes, 3 messages each, one crashes:\n";
   BroadcastOptions o;
   o.group.processes = 4;
   const BroadcastTotals ours = count_broadcast(o, seeds);
   for (const auto& [property, runs] : ours.broken)
     claims.claim(runs == 0, fmt::format("{} in {} runs", property, ours.runs));
-  std::cout << fmt::format(
+  claims.out() << fmt::format(
       "    {} messages delivered; {:.1f} data and {:.1f} consensus messages each; {} instances\n",
       ours.delivered, static_cast<double>(ours.data) / static_cast<double>(ours.delivered),
       static_cast<double>(ours.consensus) / static_cast<double>(ours.delivered), ours.instances);
 
-  std::cout << "The same without consensus, delivered on receipt:\n";
+  claims.out() << "The same without consensus, delivered on receipt:\n";
   BroadcastOptions receipt = o;
   receipt.group.ordering = Ordering::receipt;
   const BroadcastTotals unordered = count_broadcast(receipt, seeds);
@@ -73,7 +72,7 @@ void broadcast(Claims& claims, uint64_t seeds) {
                            "runs (agreement)",
                            split.broken[2].second));
 
-  std::cout << "Consensus built back on broadcast: decide the first message delivered:\n";
+  claims.out() << "Consensus built back on broadcast: decide the first message delivered:\n";
   uint64_t broken = 0;
   uint64_t naive = 0;
   for (uint64_t seed = 1; seed <= seeds; ++seed) {
@@ -90,7 +89,7 @@ void broadcast(Claims& claims, uint64_t seeds) {
 }
 
 void detector(Claims& claims, uint64_t seeds) {
-  std::cout << fmt::format(
+  claims.out() << fmt::format(
       "Failure detectors on the same heartbeats (M4): every 100 ms, {} schedules of 60-120 s each, "
       "then a crash\n",
       seeds);
@@ -108,13 +107,13 @@ void detector(Claims& claims, uint64_t seeds) {
   bool trade = true;
   for (const HeartbeatKind kind :
        {HeartbeatKind::quiet, HeartbeatKind::rough, HeartbeatKind::bursts, HeartbeatKind::pauses}) {
-    std::cout << fmt::format("  {:<7} {:<26} {:>9} {:>10} {:>9} {:>10}\n", heartbeat_kind_name(kind),
-                             "detector", "delay ms", "worst ms", "mistakes", "per hour");
+    claims.out() << fmt::format("  {:<7} {:<26} {:>9} {:>10} {:>9} {:>10}\n", heartbeat_kind_name(kind),
+                                "detector", "delay ms", "worst ms", "mistakes", "per hour");
     double last_rate = std::numeric_limits<double>::infinity();
     for (size_t i = 0; i < rows.size(); ++i) {
       const DetectorQuality q = judge_detector(rows[i].suspect, kind, seeds);
-      std::cout << fmt::format("          {:<26} {:>9.0f} {:>10.0f} {:>9} {:>10.1f}\n", rows[i].name,
-                               q.delay_ms(), q.delay_ms_max, q.mistakes, q.mistakes_per_hour());
+      claims.out() << fmt::format("          {:<26} {:>9.0f} {:>10.0f} {:>9} {:>10.1f}\n", rows[i].name,
+                                  q.delay_ms(), q.delay_ms_max, q.mistakes, q.mistakes_per_hour());
       complete = complete && q.detected == q.schedules;
       if (i < 5) trade = trade && q.mistakes_per_hour() <= last_rate;
       last_rate = q.mistakes_per_hour();
@@ -150,7 +149,7 @@ void detector(Claims& claims, uint64_t seeds) {
 }
 
 void election(Claims& claims, uint64_t seeds) {
-  std::cout << "Leader election by bully (M5), 5 processes, the highest has crashed, delays <= 10 ms:\n";
+  claims.out() << "Leader election by bully (M5), 5 processes, the highest has crashed, delays <= 10 ms:\n";
   uint64_t settled = 0;
   uint64_t two = 0;
   uint64_t most = 0;
@@ -165,13 +164,13 @@ void election(Claims& claims, uint64_t seeds) {
   claims.claim(
       settled == seeds && two == 0,
       fmt::format("while the bound holds: one coordinator in {} runs, at most {} messages", seeds, most));
-  std::cout << "    messages when the lowest notices:";
+  claims.out() << "    messages when the lowest notices:";
   for (const uint32_t n : {3u, 5u, 7u, 9u}) {
     BullyOptions o;
     o.processes = n;
-    std::cout << fmt::format("  n={}: {}", n, run_bully(o).messages);
+    claims.out() << fmt::format("  n={}: {}", n, run_bully(o).messages);
   }
-  std::cout << '\n';
+  claims.out() << '\n';
   uint64_t late_runs = 0;
   uint64_t at_once = 0;
   uint64_t at_end = 0;
@@ -194,9 +193,10 @@ void election(Claims& claims, uint64_t seeds) {
                            "good in {}",
                            at_once, late_runs, at_end));
   if (example)
-    for (const std::string& line : example->story) std::cout << "    " << line << '\n';
-  std::cout << "Beside it, leadership by ballots: the leader's Bill is delayed, another is elected, the Bill "
-               "arrives:\n";
+    for (const std::string& line : example->story) claims.out() << "    " << line << '\n';
+  claims.out()
+      << "Beside it, leadership by ballots: the leader's Bill is delayed, another is elected, the Bill "
+         "arrives:\n";
   for (const uint32_t n : {3u, 5u}) {
     const RivalLeaders r = run_rival_leaders(n, 1);
     claims.claim(
@@ -209,7 +209,7 @@ void election(Claims& claims, uint64_t seeds) {
 }
 
 void mutex(Claims& claims, uint64_t seeds) {
-  std::cout << "Mutual exclusion by Ricart and Agrawala (M6), every process enters 5 times:\n";
+  claims.out() << "Mutual exclusion by Ricart and Agrawala (M6), every process enters 5 times:\n";
   for (const uint32_t n : {2u, 4u, 7u}) {
     bool safe = true;
     bool fair = true;
@@ -253,7 +253,7 @@ void mutex(Claims& claims, uint64_t seeds) {
   claims.claim(impatient > 0,
                fmt::format("broken on purpose (time stamps ignored): two inside in {} runs", impatient));
 
-  std::cout << "The same lock on the replicated log, with fencing tokens:\n";
+  claims.out() << "The same lock on the replicated log, with fencing tokens:\n";
   struct Case {
     const char* name;
     LockOptions o;
@@ -300,8 +300,8 @@ void mutex(Claims& claims, uint64_t seeds) {
 
 }  // namespace
 
-int exhibit_command(const ExhibitCommand& command) {
-  Claims claims;
+int exhibit_command(const ExhibitCommand& command, std::ostream& out) {
+  Claims claims(out);
   if (command.name == "broadcast") broadcast(claims, command.seeds);
   if (command.name == "detector") detector(claims, command.seeds);
   if (command.name == "election") election(claims, command.seeds);

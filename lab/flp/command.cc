@@ -1,5 +1,4 @@
 // decree-lab flp: consensus is impossible to guarantee in an asynchronous system, shown on the shipped core.
-#include <iostream>
 
 #include <fmt/format.h>
 
@@ -28,12 +27,12 @@ KernelOptions endless(uint32_t n) {
 }
 
 void initial(Claims& claims) {
-  std::cout << "A bivalent initial configuration (N=3, p1 and p2 run once each; every configuration):\n";
+  claims.out() << "A bivalent initial configuration (N=3, p1 and p2 run once each; every configuration):\n";
   const auto steps = walk_initial_configurations(3);
   bool mixed = false;
   for (const InitialStep& s : steps) {
-    std::cout << fmt::format("  inputs {}: {:<9} ({} configurations)\n", s.inputs, valence_name(s.valence),
-                             s.configurations);
+    claims.out() << fmt::format("  inputs {}: {:<9} ({} configurations)\n", s.inputs, valence_name(s.valence),
+                                s.configurations);
     mixed = mixed || s.valence == kBivalent;
   }
   claims.claim(steps.front().valence == kZeroValent && steps.back().valence == kOneValent,
@@ -43,7 +42,7 @@ void initial(Claims& claims) {
 }
 
 void graph(Claims& claims, uint64_t limit) {
-  std::cout
+  claims.out()
       << "\nEvery configuration (reliable network, one ballot for each of two proposers, inputs 0 and 1):\n"
          "  group                          configurations  bivalent  0-valent  1-valent  undecidable  "
          "critical\n";
@@ -65,9 +64,9 @@ void graph(Claims& claims, uint64_t limit) {
   rows.push_back({"2 proposers and 3 acceptors", outside});
   for (const Row& row : rows) {
     const ValenceGraph g = explore_valence(row.o, limit);
-    std::cout << fmt::format("  {:<30} {:>14} {:>9} {:>9} {:>9} {:>12} {:>9}{}\n", row.name, g.configurations,
-                             g.by_valence[3], g.by_valence[1], g.by_valence[2], g.by_valence[0], g.critical,
-                             g.exhausted ? "  exhausted" : "  NOT exhausted");
+    claims.out() << fmt::format("  {:<30} {:>14} {:>9} {:>9} {:>9} {:>12} {:>9}{}\n", row.name,
+                                g.configurations, g.by_valence[3], g.by_valence[1], g.by_valence[2],
+                                g.by_valence[0], g.critical, g.exhausted ? "  exhausted" : "  NOT exhausted");
     claims.claim(
         g.exhausted && g.disagreements == 0 && g.initial == kBivalent,
         fmt::format("agreement in all of them, and the initial one is bivalent ({} edges)", g.edges));
@@ -77,11 +76,12 @@ void graph(Claims& claims, uint64_t limit) {
                     "one process",
                     g.critical, g.critical_with_fork));
     if (&row != &rows.front()) continue;
-    std::cout << "  one of them:\n";
-    for (const std::string& line : g.critical_story) std::cout << "    " << line << '\n';
+    claims.out() << "  one of them:\n";
+    for (const std::string& line : g.critical_story) claims.out() << "    " << line << '\n';
   }
-  std::cout << "  (with a bounded number of ballots there must be critical configurations: the last ballot "
-               "settles it)\n";
+  claims.out()
+      << "  (with a bounded number of ballots there must be critical configurations: the last ballot "
+         "settles it)\n";
 }
 
 void siege_kernel(Claims& claims, uint32_t n, uint64_t rounds, uint64_t order_seed) {
@@ -93,8 +93,8 @@ void siege_kernel(Claims& claims, uint32_t n, uint64_t rounds, uint64_t order_se
     const Valence v = witnessed_valence(world);
     bivalent += v == kBivalent;
     if (round == next_print) {
-      std::cout << fmt::format("    round {:>6}: {}, {} messages under way\n", round, valence_name(v),
-                               world.pool().size());
+      claims.out() << fmt::format("    round {:>6}: {}, {} messages under way\n", round, valence_name(v),
+                                  world.pool().size());
       next_print *= 10;
     }
     return true;
@@ -127,7 +127,8 @@ void siege_replica(Claims& claims, uint32_t n, uint64_t rounds, uint64_t valence
   for (uint64_t round = 1; round <= std::min(rounds, valence_rounds_max); round *= 10) {
     const Valence v = replica_valence(n, 1, round);
     bivalent = bivalent && v == kBivalent;
-    std::cout << fmt::format("    round {:>6}: {} (both continuations were run)\n", round, valence_name(v));
+    claims.out() << fmt::format("    round {:>6}: {} (both continuations were run)\n", round,
+                                valence_name(v));
   }
   claims.claim(
       !r.decided && r.rounds >= rounds && r.drained && bivalent && world.broken_invariant().empty(),
@@ -158,7 +159,7 @@ void lasso(Claims& claims, uint32_t n) {
 }
 
 void remedies(Claims& claims, uint64_t seeds) {
-  std::cout << fmt::format(
+  claims.out() << fmt::format(
       "\nThe same adversary with a bound of 20 ticks that nobody knows, {} runs each, N=3:\n", seeds);
   DuelOptions none;
   const DuelResult forever = run_duel(none);
@@ -176,14 +177,15 @@ void remedies(Claims& claims, uint64_t seeds) {
     }
     std::sort(d.sorted.begin(), d.sorted.end());
     claims.claim(d.undecided == 0, fmt::format("{}: {}", remedy_name(remedy), show(d)));
-    std::cout << fmt::format("          rounds{}: {}\n", remedy == Remedy::back_off ? "" : " after the turn",
-                             histogram(d));
+    claims.out() << fmt::format("          rounds{}: {}\n",
+                                remedy == Remedy::back_off ? "" : " after the turn", histogram(d));
   }
 }
 
 void replica_remedies(Claims& claims, uint64_t seeds) {
-  std::cout << "\nThe shipped replica against the same adversary, bounded (its Election is given up after 30 "
-               "ticks):\n";
+  claims.out()
+      << "\nThe shipped replica against the same adversary, bounded (its Election is given up after 30 "
+         "ticks):\n";
   for (const uint64_t delay : {5, 15, 25, 40, 80}) {
     Distribution d;
     for (uint64_t seed = 1; seed <= seeds / 10; ++seed) {
@@ -195,7 +197,7 @@ void replica_remedies(Claims& claims, uint64_t seeds) {
       if (r.decided) d.sorted.push_back(r.rounds);
     }
     std::sort(d.sorted.begin(), d.sorted.end());
-    std::cout << fmt::format("  votes delayed up to {:>2} ticks: {}\n", delay, show(d));
+    claims.out() << fmt::format("  votes delayed up to {:>2} ticks: {}\n", delay, show(d));
     if (delay < 30)
       claims.claim(d.undecided == 0, "votes that come before the Election is given up make a leader");
   }
@@ -216,13 +218,13 @@ void replica_remedies(Claims& claims, uint64_t seeds) {
 
 }  // namespace
 
-int flp_command(const FlpCommand& command) {
-  Claims claims;
+int flp_command(const FlpCommand& command, std::ostream& out) {
+  Claims claims(out);
   const auto wanted = [&](const char* part) { return command.part == "all" || command.part == part; };
   if (wanted("initial")) initial(claims);
   if (wanted("graph")) graph(claims, 20000000);
   if (wanted("adversary")) {
-    std::cout << "\nAn adversary that only delays, and sees only the pool of messages:\n";
+    claims.out() << "\nAn adversary that only delays, and sees only the pool of messages:\n";
     for (const uint32_t n : {3u, 4u, 5u}) {
       siege_kernel(claims, n, command.rounds, 0);
       siege_kernel(claims, n, command.rounds, 7);
@@ -230,12 +232,12 @@ int flp_command(const FlpCommand& command) {
     for (const uint32_t n : {3u, 4u, 5u}) siege_replica(claims, n, command.rounds, 1000);
   }
   if (wanted("lemma")) {
-    std::cout
+    claims.out()
         << "\nThe proof's own adversary: the step that is due, played so that both outcomes stay possible:\n";
     for (const uint32_t n : {3u, 4u, 5u}) lemma(claims, n, command.rounds / 10);
   }
   if (wanted("lasso")) {
-    std::cout << "\nThe endless run as a finite object (rounds shifted, their order kept):\n";
+    claims.out() << "\nThe endless run as a finite object (rounds shifted, their order kept):\n";
     for (const uint32_t n : {3u, 4u, 5u}) lasso(claims, n);
   }
   if (wanted("remedies")) {

@@ -1,6 +1,5 @@
 // decree-lab synchronous: every claim of the notes about synchronous systems, by exhaustive search for small
 // groups.
-#include <iostream>
 
 #include <fmt/format.h>
 
@@ -22,12 +21,12 @@ struct Size {
 };
 
 void flood_table(Claims& claims) {
-  std::cout << "FloodSet, crashes in mid-broadcast, every run (M8, M9):\n"
-               "   n  f  rounds      runs  disagree\n";
+  claims.out() << "FloodSet, crashes in mid-broadcast, every run (M8, M9):\n"
+                  "   n  f  rounds      runs  disagree\n";
   for (const Size s : {Size{3, 1}, Size{4, 1}, Size{4, 2}}) {
     for (const uint32_t rounds : {s.f, s.f + 1}) {
       const RoundCount c = explore(FaultModel::crash, s.n, s.f, rounds, make_flood(rounds));
-      std::cout << fmt::format("  {:>2} {:>2} {:>7} {:>9} {:>9}\n", s.n, s.f, rounds, c.runs, c.disagree);
+      claims.out() << fmt::format("  {:>2} {:>2} {:>7} {:>9} {:>9}\n", s.n, s.f, rounds, c.runs, c.disagree);
       if (rounds > s.f) {
         claims.claim(c.disagree_uniform + c.invalid + c.undecided == 0,
                      fmt::format("n={} f={}: f+1 rounds are enough, in all {} runs", s.n, s.f, c.runs));
@@ -52,19 +51,19 @@ void tell_contradiction(uint32_t n, uint32_t f, Claims& claims) {
     return;
   }
   const Execution& e = *count.first_disagreement;
-  std::cout << fmt::format(
+  claims.out() << fmt::format(
       "\nThe proof by contradiction, run (n={}, f={}, only f={} rounds). inputs {}; {}\n", n, f, f,
       show_inputs(e), show_faults(e));
   const auto decisions = run_rounds(e, make_flood(f), [&](uint32_t round, const auto& processes) {
-    std::cout << fmt::format("  after round {}:", round);
+    claims.out() << fmt::format("  after round {}:", round);
     for (uint32_t p = 0; p < n; ++p) {
       if (e.crashed_by(p, round)) {
-        std::cout << fmt::format("  p{} crashed", p + 1);
+        claims.out() << fmt::format("  p{} crashed", p + 1);
       } else {
-        std::cout << fmt::format("  Values_{} = {}", p + 1, braces(processes[p].values()));
+        claims.out() << fmt::format("  Values_{} = {}", p + 1, braces(processes[p].values()));
       }
     }
-    std::cout << '\n';
+    claims.out() << '\n';
   });
   uint32_t i = 0;
   uint32_t j = 0;
@@ -72,7 +71,7 @@ void tell_contradiction(uint32_t n, uint32_t f, Claims& claims) {
     if (!decisions[p].value || (e.faulty >> p & 1u) != 0) continue;
     (*decisions[p].value == 0 ? i : j) = p;
   }
-  std::cout << fmt::format(
+  claims.out() << fmt::format(
       "  p{} has v=0 and p{} has not. Whoever passed v on to p{} without p{} learning it had to crash: one "
       "crash\n"
       "  in each of the {} rounds. In a run of f+1 rounds the same needs f+1={} crashes, and there are only "
@@ -84,8 +83,8 @@ void tell_contradiction(uint32_t n, uint32_t f, Claims& claims) {
 }
 
 void early_table(Claims& claims) {
-  std::cout << "\nEarly deciding, min(f'+2, f+1) rounds when f' really crash, every run:\n"
-               "   n  f      runs  uniform violations  latest decision by f'\n";
+  claims.out() << "\nEarly deciding, min(f'+2, f+1) rounds when f' really crash, every run:\n"
+                  "   n  f      runs  uniform violations  latest decision by f'\n";
   uint64_t runs = 0;
   for (const Size s : {Size{3, 1}, Size{4, 1}, Size{4, 2}}) {
     const RoundCount c = explore(FaultModel::crash, s.n, s.f, s.f + 1, make_early(s.n, s.f + 1));
@@ -96,24 +95,25 @@ void early_table(Claims& claims) {
       worst += fmt::format(" {}:{}", k, c.worst_round[k]);
       bound = bound && c.worst_round[k] == std::min(k + 2, s.f + 1);
     }
-    std::cout << fmt::format("  {:>2} {:>2} {:>9} {:>19}  {}\n", s.n, s.f, c.runs, c.disagree_uniform, worst);
+    claims.out() << fmt::format("  {:>2} {:>2} {:>9} {:>19}  {}\n", s.n, s.f, c.runs, c.disagree_uniform,
+                                worst);
     claims.claim(
         bound && c.disagree_uniform + c.invalid + c.undecided == 0,
         fmt::format("n={} f={}: uniform agreement, and the latest decision is min(f'+2, f+1)", s.n, s.f));
   }
-  std::cout << fmt::format("  {} runs in all\n", runs);
+  claims.out() << fmt::format("  {} runs in all\n", runs);
 }
 
 void omission_table(Claims& claims) {
-  std::cout
+  claims.out()
       << "\nOmissions: a faulty process lives on, but any of its messages may be missing (f+1 rounds):\n"
          "   n  f  model               protocol     runs  correct disagree  any disagree\n";
   for (const Size s : {Size{3, 1}, Size{4, 1}}) {
     for (const FaultModel model : {FaultModel::send_omission, FaultModel::general_omission}) {
       const char* name = model == FaultModel::send_omission ? "send omission" : "general omission";
       const auto row = [&](const char* protocol, const RoundCount& c) {
-        std::cout << fmt::format("  {:>2} {:>2}  {:<18}  {:<9} {:>7} {:>17} {:>13}\n", s.n, s.f, name,
-                                 protocol, c.runs, c.disagree, c.disagree_uniform);
+        claims.out() << fmt::format("  {:>2} {:>2}  {:<18}  {:<9} {:>7} {:>17} {:>13}\n", s.n, s.f, name,
+                                    protocol, c.runs, c.disagree, c.disagree_uniform);
       };
       const RoundCount flood = explore(model, s.n, s.f, s.f + 1, make_flood(s.f + 1));
       row("FloodSet", flood);
@@ -123,17 +123,18 @@ void omission_table(Claims& claims) {
                    fmt::format("n={}: {} break FloodSet; passing a value on only when it is new bears them",
                                s.n, name));
       if (flood.first_disagreement && s.n == 3)
-        std::cout << fmt::format("    FloodSet fails first with inputs {}: {}\n",
-                                 show_inputs(*flood.first_disagreement),
-                                 show_faults(*flood.first_disagreement));
+        claims.out() << fmt::format("    FloodSet fails first with inputs {}: {}\n",
+                                    show_inputs(*flood.first_disagreement),
+                                    show_faults(*flood.first_disagreement));
     }
   }
 }
 
 void chain_table(uint32_t n, uint32_t f, uint32_t rounds, Claims& claims) {
-  std::cout << "\nAny algorithm: runs joined when a survivor cannot tell them apart (it must decide the same "
-               "in both):\n"
-               "   n  f  rounds  executions  components  all-0 ~ all-1  meaning\n";
+  claims.out()
+      << "\nAny algorithm: runs joined when a survivor cannot tell them apart (it must decide the same "
+         "in both):\n"
+         "   n  f  rounds  executions  components  all-0 ~ all-1  meaning\n";
   struct Row {
     uint32_t n, f, rounds;
     bool connected;
@@ -141,11 +142,11 @@ void chain_table(uint32_t n, uint32_t f, uint32_t rounds, Claims& claims) {
   for (const Row& r : {Row{3, 1, 1, true}, Row{3, 1, 2, false}, Row{4, 1, 1, true}, Row{4, 2, 1, true},
                        Row{4, 2, 2, true}, Row{4, 2, 3, false}, Row{2, 1, 1, false}}) {
     const Indistinguishability g = indistinguishable_runs(r.n, r.f, r.rounds);
-    std::cout << fmt::format("  {:>2} {:>2} {:>7} {:>11} {:>11}  {:<13}  {}\n", r.n, r.f, r.rounds,
-                             g.executions, g.components, g.connected ? "connected" : "apart",
-                             g.connected       ? "impossible for every algorithm"
-                             : r.rounds <= r.f ? "possible: the bound needs f <= n-2"
-                                               : "FloodSet does it");
+    claims.out() << fmt::format("  {:>2} {:>2} {:>7} {:>11} {:>11}  {:<13}  {}\n", r.n, r.f, r.rounds,
+                                g.executions, g.components, g.connected ? "connected" : "apart",
+                                g.connected       ? "impossible for every algorithm"
+                                : r.rounds <= r.f ? "possible: the bound needs f <= n-2"
+                                                  : "FloodSet does it");
     bool chain = true;
     for (size_t i = 0; i + 1 < g.chain.size(); ++i)
       chain = chain && same_view(g.chain[i].execution, g.chain[i + 1].execution, g.chain[i].same_for);
@@ -154,15 +155,15 @@ void chain_table(uint32_t n, uint32_t f, uint32_t rounds, Claims& claims) {
                                       r.f, r.rounds, r.connected ? "" : "not "));
   }
   const Indistinguishability g = indistinguishable_runs(n, f, rounds);
-  std::cout << fmt::format("\nThe chain for n={} f={} and {} round(s): {} runs\n", n, f, rounds,
-                           g.chain.size());
+  claims.out() << fmt::format("\nThe chain for n={} f={} and {} round(s): {} runs\n", n, f, rounds,
+                              g.chain.size());
   for (size_t i = 0; i < g.chain.size(); ++i) {
     const ChainLink& link = g.chain[i];
     const std::string why = i + 1 < g.chain.size()
                                 ? fmt::format("p{} cannot tell it from the next", link.same_for + 1)
                                 : "must decide 1";
-    std::cout << fmt::format("  {:>3}. inputs {}  {:<44} {}{}\n", i + 1, show_inputs(link.execution),
-                             show_faults(link.execution), i == 0 ? "must decide 0; " : "", why);
+    claims.out() << fmt::format("  {:>3}. inputs {}  {:<44} {}{}\n", i + 1, show_inputs(link.execution),
+                                show_faults(link.execution), i == 0 ? "must decide 0; " : "", why);
   }
   claims.claim(g.connected,
                "0 = decision of the first run = ... = decision of the last run = 1: a contradiction for "
@@ -170,7 +171,7 @@ void chain_table(uint32_t n, uint32_t f, uint32_t rounds, Claims& claims) {
 }
 
 void timing(Claims& claims) {
-  std::cout
+  claims.out()
       << "\nThe model as a world with clocks (delay <= 10 ms, step <= 1 ms, drift <= 100 ppm; n=3, f=1):\n";
   uint64_t clean = 0;
   uint64_t broken = 0;
@@ -192,7 +193,7 @@ void timing(Claims& claims) {
     }
     return true;
   });
-  std::cout << fmt::format(
+  claims.out() << fmt::format(
       "  rounds of {} us by drifting clocks, {} runs; the tightest message came {} us before "
       "the end of its round\n",
       length, clean + broken, slack);
@@ -225,17 +226,18 @@ void timing(Claims& claims) {
                            disagree, late_runs));
   if (!example) return;
   const TimedResult r = run_timed(*example);
-  std::cout << fmt::format("  inputs {}; {}\n", show_inputs(example->execution),
-                           show_faults(example->execution));
-  for (const std::string& line : r.story) std::cout << "    " << line << '\n';
-  for (const std::string& line : r.broken_bounds) std::cout << "  FAILED RUN, bound broken: " << line << '\n';
-  std::cout << "  Paxos knows no such bound: decree-lab synod keeps agreement whatever the delays (M10)\n";
+  claims.out() << fmt::format("  inputs {}; {}\n", show_inputs(example->execution),
+                              show_faults(example->execution));
+  for (const std::string& line : r.story) claims.out() << "    " << line << '\n';
+  for (const std::string& line : r.broken_bounds)
+    claims.out() << "  FAILED RUN, bound broken: " << line << '\n';
+  claims.out() << "  Paxos knows no such bound: decree-lab synod keeps agreement whatever the delays (M10)\n";
 }
 
 }  // namespace
 
-int synchronous_command(const SynchronousCommand& command) {
-  Claims claims;
+int synchronous_command(const SynchronousCommand& command, std::ostream& out) {
+  Claims claims(out);
   const auto wanted = [&](const char* part) { return command.part == "all" || command.part == part; };
   const uint32_t rounds = command.rounds == 0 ? command.faults : command.rounds;
   if (wanted("flood")) flood_table(claims);

@@ -7,8 +7,8 @@
 #include <fmt/format.h>
 
 #include "lab/commands.h"
-#include "lab/planted.h"
 #include "lab/experiments.h"
+#include "lab/planted.h"
 #include "lab/sim/random.h"
 #include "lab/sim/trace.h"
 #include "lab/synod/run.h"

@@ -20,6 +20,19 @@ constexpr Word kWords[] = {{"crash", SynodAct::crash, 1}, {"restart", SynodAct::
                            {"cut", SynodAct::cut, 2},     {"deafen", SynodAct::deafen, 1},
                            {"heal", SynodAct::heal, 0},   {"rival", SynodAct::rival, 1}};
 
+struct HandWord {
+  const char* name;
+  SynodHand act;
+  int processes;
+  bool message;
+  bool ms;
+};
+constexpr HandWord kHandWords[] = {
+    {"crash", SynodHand::crash, 1, false, false}, {"restart", SynodHand::restart, 1, false, false},
+    {"cut", SynodHand::cut, 2, false, false},     {"join", SynodHand::join, 2, false, false},
+    {"rival", SynodHand::rival, 1, false, false}, {"drop", SynodHand::drop, 0, true, false},
+    {"delay", SynodHand::delay, 0, true, true},   {"deliver", SynodHand::deliver, 0, true, false}};
+
 }  // namespace
 
 SynodSchedule bounded_synod_schedule() {
@@ -75,10 +88,57 @@ std::string show(const SynodSchedule& s) {
     if (word.processes > 1) out += fmt::format(" {}", action.b);
     out += '\n';
   }
+  for (const SynodHandAction& hand : s.by_hand) out += show(hand) + '\n';
+  return out;
+}
+
+std::string show(const SynodHandAction& hand) {
+  const HandWord& word = kHandWords[static_cast<size_t>(hand.act)];
+  std::string out = fmt::format("step {} {}", hand.after_step, word.name);
+  if (word.processes > 0) out += fmt::format(" {}", hand.a);
+  if (word.processes > 1) out += fmt::format(" {}", hand.b);
+  if (word.message) out += fmt::format(" {}", hand.message);
+  if (word.ms) out += fmt::format(" {}", hand.ms);
   return out;
 }
 
 namespace {
+
+bool known_processes(int count, uint32_t a, uint32_t b, uint32_t processes, std::string* why) {
+  const bool known =
+      (count < 1 || (a >= 1 && a <= processes)) && (count < 2 || (b >= 1 && b <= processes && a != b));
+  if (!known) *why = fmt::format("processes are numbered 1 to {}, and a link has two ends", processes);
+  return known;
+}
+
+bool parse_hand(std::istringstream& words, uint32_t processes, SynodHandAction* hand, std::string* why) {
+  std::string name;
+  if (!(words >> hand->after_step >> name)) {
+    *why = "expected: step NUMBER WORD";
+    return false;
+  }
+  for (const HandWord& word : kHandWords) {
+    if (name != word.name) continue;
+    hand->act = word.act;
+    if ((word.processes > 0 && !(words >> hand->a)) || (word.processes > 1 && !(words >> hand->b)) ||
+        (word.message && !(words >> hand->message)) || (word.ms && !(words >> hand->ms))) {
+      *why = fmt::format("'{}' needs {}", name,
+                         word.ms        ? "a message and milliseconds"
+                         : word.message ? "a message"
+                                        : fmt::format("{} process number(s)", word.processes));
+      return false;
+    }
+    if (hand->ms > kHandDelayMsMax) {
+      *why = fmt::format("a message is delayed by at most {} ms", kHandDelayMsMax);
+      return false;
+    }
+    return known_processes(word.processes, hand->a, hand->b, processes, why);
+  }
+  *why = fmt::format(
+      "unknown word '{}'; after 'step' there are crash, restart, cut, join, rival, drop, delay, deliver",
+      name);
+  return false;
+}
 
 bool parse_action(std::istringstream& words, uint32_t processes, SynodAction* action, std::string* why) {
   std::string name;
@@ -93,10 +153,7 @@ bool parse_action(std::istringstream& words, uint32_t processes, SynodAction* ac
       *why = fmt::format("'{}' needs {} process number(s)", name, word.processes);
       return false;
     }
-    const bool known = (word.processes < 1 || (action->a >= 1 && action->a <= processes)) &&
-                       (word.processes < 2 || (action->b >= 1 && action->b <= processes));
-    if (!known) *why = fmt::format("processes are numbered 1 to {}", processes);
-    return known;
+    return known_processes(word.processes, action->a, action->b, processes, why);
   }
   *why = fmt::format("unknown word '{}'; there are crash, restart, cut, deafen, heal, rival", name);
   return false;
@@ -119,6 +176,10 @@ bool parse_synod_schedule(const std::string& text, uint32_t processes, SynodSche
       SynodAction action;
       ok = parse_action(words, processes, &action, &why);
       if (ok) out->actions.push_back(action);
+    } else if (key == "step") {
+      SynodHandAction hand;
+      ok = parse_hand(words, processes, &hand, &why);
+      if (ok) out->by_hand.push_back(hand);
     } else if (key == "loss") {
       ok = static_cast<bool>(words >> out->loss_permille) && out->loss_permille <= 1000;
     } else if (key == "delay") {
@@ -132,7 +193,7 @@ bool parse_synod_schedule(const std::string& text, uint32_t processes, SynodSche
       out->lose.push_back(key);
     } else {
       ok = false;
-      why = fmt::format("unknown statement '{}'; there are loss, delay, sync, calm, lose, at", key);
+      why = fmt::format("unknown statement '{}'; there are loss, delay, sync, calm, lose, at, step", key);
     }
     if (ok) continue;
     *error = fmt::format("line {}: {}", number, why.empty() ? "a number is missing or out of range" : why);
@@ -140,6 +201,9 @@ bool parse_synod_schedule(const std::string& text, uint32_t processes, SynodSche
   }
   std::stable_sort(out->actions.begin(), out->actions.end(),
                    [](const SynodAction& x, const SynodAction& y) { return x.at_ms < y.at_ms; });
+  std::stable_sort(
+      out->by_hand.begin(), out->by_hand.end(),
+      [](const SynodHandAction& x, const SynodHandAction& y) { return x.after_step < y.after_step; });
   return true;
 }
 

@@ -56,20 +56,44 @@ SynodWorld::SynodWorld(const SynodOptions& options, uint64_t kill_step)
 
 void SynodWorld::schedule(uint64_t delay_ms, Event event) { events_.emplace(now_ms_ + delay_ms, event); }
 
-SynodResult SynodWorld::run() {
+void SynodWorld::begin() {
   result_.run.name = fmt::format("seed {}", options_.seed);
   for (uint32_t p = 1; p <= options_.processes; ++p) boot(p);
   for (uint32_t p = 1; p <= options_.processes; ++p) link_all(p);
   for (size_t i = 0; i < options_.schedule.actions.size(); ++i)
     events_.emplace(options_.schedule.actions[i].at_ms, Event{Kind::act, 0, 0, i});
-  while (!events_.empty() && now_ms_ < options_.horizon_ms && !finished()) {
-    const auto first = events_.begin();
-    now_ms_ = first->first;
-    const Event event = first->second;
-    events_.erase(first);
-    handle(event);
-    if (const Breach& breach = ghost_.breach(); breach && result_.breach.empty())
-      result_.breach = breach.invariant + ": " + breach.sentence;
+  apply_due_hands();
+}
+
+bool SynodWorld::step() {
+  if (events_.empty() || now_ms_ >= options_.horizon_ms) return false;
+  const auto first = events_.begin();
+  now_ms_ = first->first;
+  const Event event = first->second;
+  events_.erase(first);
+  ++step_;
+  handle(event);
+  look_for_breach();
+  apply_due_hands();
+  return true;
+}
+
+void SynodWorld::look_for_breach() {
+  if (const Breach& breach = ghost_.breach(); breach && result_.breach.empty())
+    result_.breach = breach.invariant + ": " + breach.sentence;
+}
+
+void SynodWorld::apply_due_hands() {
+  const auto& hands = options_.schedule.by_hand;
+  while (hands_done_ < hands.size() && hands[hands_done_].after_step <= step_) {
+    apply_hand(hands[hands_done_++]);
+    look_for_breach();
+  }
+}
+
+SynodResult SynodWorld::run() {
+  begin();
+  while (!finished() && step()) {
   }
   for (Process& p : processes_) {
     p.outcome->correct = p.replica != nullptr;
@@ -82,22 +106,18 @@ SynodResult SynodWorld::run() {
   return std::move(result_);
 }
 
-// Everybody who is up wrote an output, and nothing planned can bring anybody back.
 bool SynodWorld::finished() const {
+  if (hands_done_ < options_.schedule.by_hand.size()) return false;
   for (const Process& p : processes_)
     if (p.replica != nullptr && p.outcome->output.blank()) return false;
   return calm();
 }
 
 void SynodWorld::handle(const Event& event) {
-  if (event.kind == Kind::act) {
-    ++step_;
-    return act(options_.schedule.actions[event.number]);
-  }
+  if (event.kind == Kind::act) return act(options_.schedule.actions[event.number]);
   Process& p = at(event.process);
   if (event.kind == Kind::restart) {
     if (p.killed || p.replica != nullptr) return;
-    ++step_;
     boot(event.process);
     link_all(event.process);
     return;
@@ -111,7 +131,6 @@ void SynodWorld::handle(const Event& event) {
     if (event.kind == Kind::deliver) json_flight("lost", event.number, flight);
     return;
   }
-  ++step_;
   switch (event.kind) {
     case Kind::tick:
       schedule(kTickMs, event);
@@ -134,6 +153,7 @@ void SynodWorld::handle(const Event& event) {
 }
 
 bool SynodWorld::reaches(uint32_t from, uint32_t to) const {
+  if (severed_.count({from, to}) != 0) return false;
   return calm() || (cuts_.count({from, to}) == 0 && cuts_.count({0, to}) == 0);
 }
 
@@ -331,6 +351,16 @@ void SynodWorld::apply(uint32_t p, const DecidedEntry& decided) {
   json("output", p, fmt::format("\"value\":{}", json_string(value)));
 }
 
+void SynodWorld::make_rival(uint32_t rival) {
+  for (uint32_t p = 1; p <= options_.processes; ++p) {
+    if (p == rival || at(p).replica == nullptr) continue;
+    if (at(p).replica->status().role != Role::leader) continue;
+    note(rival, "FAULT", Ballot{},
+         fmt::format("p{} is to become a would-be leader while p{} leads", rival, p));
+    turn(p, {TransferLeadership{NodeId(rival)}});
+  }
+}
+
 void SynodWorld::act(const SynodAction& action) {
   if (calm() && action.act != SynodAct::restart) return;
   switch (action.act) {
@@ -352,13 +382,7 @@ void SynodWorld::act(const SynodAction& action) {
       note(0, "FAULT", Ballot{}, "all cuts end");
       break;
     case SynodAct::rival:
-      for (uint32_t p = 1; p <= options_.processes; ++p) {
-        if (p == action.a || at(p).replica == nullptr) continue;
-        if (at(p).replica->status().role != Role::leader) continue;
-        note(action.a, "FAULT", Ballot{},
-             fmt::format("p{} is to become a would-be leader while p{} leads", action.a, p));
-        turn(p, {TransferLeadership{NodeId(action.a)}});
-      }
+      make_rival(action.a);
       return;
   }
   json("network", action.a, fmt::format("\"act\":{},\"other\":{}", static_cast<int>(action.act), action.b));

@@ -13,6 +13,7 @@
 #include "lab/check/ghost.h"
 #include "lab/sim/random.h"
 #include "lab/synod/run.h"
+#include "lab/synod/view.h"
 
 namespace decree::lab {
 
@@ -20,7 +21,19 @@ class SynodWorld {
  public:
   // `kill_step`: the step of the point of no return in the run without a kill; for KillLeader::before_point.
   SynodWorld(const SynodOptions& options, uint64_t kill_step);
+  // To the end.
   SynodResult run();
+
+  // ---- for a host that looks in between; not together with run() ----
+  // Once, first: everybody starts.
+  void begin();
+  // The next event, and what is done by hand after it. False: nothing is left, or the horizon is reached.
+  bool step();
+  // Everybody who is up wrote its output, and nothing planned is left.
+  bool finished() const;
+  uint64_t now_ms() const { return now_ms_; }
+  const std::optional<PointOfNoReturn>& point() const { return result_.point; }
+  SynodView view() const;
 
  private:
   struct Process {
@@ -51,7 +64,13 @@ class SynodWorld {
 
   Process& at(uint32_t p) { return processes_[p - 1]; }
   void schedule(uint64_t delay_ms, Event event);
-  bool finished() const;
+  void apply_due_hands();
+  void apply_hand(const SynodHandAction& hand);
+  void cut_by_hand(uint32_t a, uint32_t b, bool cut);
+  void move_message(const SynodHandAction& hand);
+  void make_rival(uint32_t p);
+  void look_for_breach();
+  SynodProcessView view_of(uint32_t p) const;
   void handle(const Event& event);
   void boot(uint32_t p);
   void crash(uint32_t p, bool for_good, const char* why);
@@ -68,6 +87,9 @@ class SynodWorld {
   bool calm() const { return now_ms_ >= options_.schedule.calm_from_ms; }
   std::string value_of(const RequestId& id) const;
   std::string value_of(const Entry& entry) const { return std::string(entry.bytes()); }
+  std::string value_shown(const Entry& entry) const {
+    return entry.kind == EntryKind::command ? value_of(entry) : std::string();
+  }
 
   // ---- telling ----
   void note(uint32_t p, const char* phase, const Ballot& ballot, std::string text);
@@ -88,7 +110,9 @@ class SynodWorld {
   std::multimap<uint64_t, Event> events_;  // equal times: in the order of scheduling
   std::map<uint64_t, Flight> flights_;
   uint64_t next_flight_ = 1;
-  std::set<std::pair<uint32_t, uint32_t>> cuts_;
+  std::set<std::pair<uint32_t, uint32_t>> cuts_;     // end with the calm
+  std::set<std::pair<uint32_t, uint32_t>> severed_;  // by hand; last until joined by hand
+  size_t hands_done_ = 0;
   uint64_t now_ms_ = 0;
   uint64_t step_ = 0;
   bool killed_leader_ = false;

@@ -38,6 +38,7 @@ class Http1Session final : public Session {
   bool parse();
   boost::beast::error_code feed();
   void dispatch();
+  void take_header(Call& call);
   void write(const HttpAnswer& answer, bool head);
   void reject(int status, const std::string& sentence);
 
@@ -130,6 +131,7 @@ void Http1Session::dispatch() {
   Call* call = server_.open_call(this);
   call->http_method = view(request.method_string()).substr(0, 32);
   call->handler = server_.find_http(path);
+  take_header(*call);
   const CallId id = call->id();
   if (target.size() > target_bytes_max)
     return server_.answer(id, {414, "text/plain; charset=utf-8", "the path is too long\n", {}});
@@ -138,6 +140,18 @@ void Http1Session::dispatch() {
   const std::string_view query =
       mark == std::string_view::npos ? std::string_view() : target.substr(mark + 1);
   server_.dispatch_http(call, {view(request.method_string()), path, query, request.body()});
+}
+
+// In the form of HTTP/2's: names in lower case, so that Server::metadata() finds both.
+void Http1Session::take_header(Call& call) {
+  for (const auto& field : parser_->get()) {
+    const std::string_view name = view(field.name_string());
+    const std::string_view value = view(field.value());
+    if (name.find('\0') != std::string_view::npos || value.find('\0') != std::string_view::npos) continue;
+    for (const char c : name) call.metadata += c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+    call.metadata.push_back('\0');
+    call.metadata.append(value).push_back('\0');
+  }
 }
 
 void Http1Session::answer_http(Call& call, HttpAnswer answer) {
@@ -159,6 +173,7 @@ void Http1Session::write(const HttpAnswer& answer, bool head) {
   out += fmt::format("HTTP/1.1 {} {}\r\nContent-Type: {}\r\nContent-Length: {}\r\n", answer.status,
                      http_status_text(answer.status), answer.content_type, answer.body.size());
   if (!answer.allow.empty()) out += fmt::format("Allow: {}\r\n", answer.allow);
+  for (const auto& [name, value] : answer.headers) out += fmt::format("{}: {}\r\n", name, value);
   if (!keep_alive_ || shutting_down_) out += "Connection: close\r\n";
   out += "\r\n";
   if (!head) out += answer.body;

@@ -450,17 +450,18 @@ void Http2Session::answer_http(Call& call, HttpAnswer answer) {
   call.headers_out = true;
   const std::string status = std::to_string(answer.status);
   const std::string length = std::to_string(answer.body.size());
-  std::array<nghttp2_nv, 4> fields{field(":status", status, false),
-                                   field("content-type", answer.content_type, false),
-                                   field("content-length", length, false)};
-  size_t n = 3;
-  if (!answer.allow.empty()) fields[n++] = field("allow", answer.allow, false);
+  std::vector<nghttp2_nv> fields{field(":status", status, false),
+                                 field("content-type", answer.content_type, false),
+                                 field("content-length", length, false)};
+  if (!answer.allow.empty()) fields.push_back(field("allow", answer.allow, false));
+  for (const auto& [name, value] : answer.headers)  // both are copied: they go with `answer`
+    fields.push_back({bytes_of(name), bytes_of(value), name.size(), value.size(), NGHTTP2_NV_FLAG_NONE});
   const bool head = call.http_method == "HEAD";
   nghttp2_data_provider provider{};
   provider.source.ptr = &call;
   provider.read_callback = read_answer;
   if (!head) push_answer(call, std::move(answer.body));
-  nghttp2_submit_response(session_, call.stream, fields.data(), n, call.unsent == 0 ? nullptr : &provider);
+  nghttp2_submit_response(session_, call.stream, fields.data(), fields.size(), call.unsent == 0 ? nullptr : &provider);
   connection_.net().want_flush();
 }
 

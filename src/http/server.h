@@ -11,6 +11,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "decree/result.h"
@@ -33,9 +34,11 @@ struct HttpAnswer {
   std::string content_type = "text/plain; charset=utf-8";
   std::string body;
   std::string allow;  // for 405
+  std::vector<std::pair<std::string, std::string>> headers;  // others; names in lower case
 };
 
-// Serves one path over HTTP/1.1, or plain HTTP/2. Answer now or later with Server::answer().
+// Serves one path over HTTP/1.1, or plain HTTP/2. Answer now or later with Server::answer(). The request's
+// header is in Server::metadata() (HTTP/2 gives the host no name there).
 class HttpHandler {
  public:
   virtual ~HttpHandler() = default;

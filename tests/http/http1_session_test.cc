@@ -48,6 +48,24 @@ TEST_F(Http1, ARequestIsAnsweredAndTheConnectionKept) {
   EXPECT_NE(ask("GET /health HTTP/1.1\r\nHost: x\r\n\r\n").find("n2"), std::string::npos);
 }
 
+TEST_F(Http1, AHandlerSeesTheHeaderAndAddsToItsAnswers) {
+  handler.park = true;
+  connection->feed("GET /health HTTP/1.1\r\nHost: a:1\r\nOrigin: http://b\r\nhost: late\r\n\r\n");
+  ASSERT_EQ(handler.parked.size(), 1u);
+  EXPECT_EQ(server.metadata(handler.parked[0], "host"), "a:1") << "the first of that name";
+  EXPECT_EQ(server.metadata(handler.parked[0], "origin"), "http://b");
+  EXPECT_EQ(server.metadata(handler.parked[0], "accept"), "");
+  HttpAnswer answer{200, "text/plain", "x", {}};
+  answer.headers = {{"cache-control", "no-store"}, {"x-content-type-options", "nosniff"}};
+  server.answer(handler.parked[0], answer);
+  EXPECT_EQ(connection->take(),
+            "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 1\r\ncache-control: no-store\r\n"
+            "x-content-type-options: nosniff\r\n\r\nx");
+  handler.park = false;
+  ask("GET /health HTTP/1.1\r\n\r\n");
+  EXPECT_EQ(server.metadata(handler.parked[0], "host"), "") << "gone with its call";
+}
+
 TEST_F(Http1, FedByteByByteItBehavesTheSame) {
   const std::string answer = ask("POST /health HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello", 1);
   EXPECT_NE(answer.find("n1"), std::string::npos);

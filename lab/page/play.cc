@@ -131,7 +131,8 @@ class Player {
     const bool capped = steps_ >= PageLimits::steps || lines_.size() >= PageLimits::lines;
     std::string lines;
     for (const std::string& line : lines_) lines += (lines.empty() ? "" : ",") + line;
-    return fmt::format("{{{},\"capped\":{},\"lines\":[{}]}}", view_json(world.view()), capped, lines);
+    return fmt::format("{{{},\"reached\":{},\"capped\":{},\"lines\":[{}]}}", view_json(world.view()),
+                       reached_, capped, lines);
   }
 
  private:
@@ -147,32 +148,30 @@ class Player {
     return true;
   }
 
-  void play_on(SynodWorld& world) {
-    const size_t lines = lines_.size();
-    const size_t notes = notes_;
+  bool reached(const SynodWorld& world) const {
     switch (request_.until) {
       case PageUntil::here:
-        return;
+        return true;
       case PageUntil::message:
-        while (lines_.size() == lines && step(world)) {
-        }
-        return;
+        return lines_.size() > lines_before_;
       case PageUntil::note:
-        while (notes_ == notes && step(world)) {
-        }
-        return;
+        return notes_ > notes_before_;
       case PageUntil::point:
-        while (!world.point() && step(world)) {
-        }
-        return;
-      case PageUntil::end: {
-        const uint64_t rest_until = world.now_ms() + kRestMs;
-        const bool was_finished = world.finished();
-        while (was_finished ? world.now_ms() < rest_until : !world.finished())
-          if (!step(world)) return;
-        return;
-      }
+        return world.point().has_value();
+      case PageUntil::end:
+        return was_finished_ ? world.now_ms() >= began_ms_ + kRestMs : world.finished();
     }
+    return true;
+  }
+
+  void play_on(SynodWorld& world) {
+    lines_before_ = lines_.size();
+    notes_before_ = notes_;
+    was_finished_ = world.finished();
+    began_ms_ = world.now_ms();
+    while (!reached(world) && world.now_ms() < began_ms_ + PageLimits::patience_ms && step(world)) {
+    }
+    reached_ = reached(world);
   }
 
   static constexpr uint64_t kRestMs = 500;
@@ -180,6 +179,11 @@ class Player {
   std::vector<std::string> lines_;
   size_t notes_ = 0;
   uint64_t steps_ = 0;
+  size_t lines_before_ = 0;
+  size_t notes_before_ = 0;
+  uint64_t began_ms_ = 0;
+  bool was_finished_ = false;
+  bool reached_ = true;
 };
 
 }  // namespace

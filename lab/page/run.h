@@ -12,7 +12,7 @@
 
 namespace decree::lab {
 
-// How far to play on behind `to`.
+// How far to play on behind `to`; at most PageLimits::patience_ms of virtual time.
 enum class PageUntil : uint8_t {
   here,
   message,  // something that the page draws: not a beat, not a tick
@@ -34,6 +34,7 @@ struct PageLimits {
   static constexpr size_t actions = 500;     // of the schedule and by hand together
   static constexpr uint64_t steps = 100000;  // of a run
   static constexpr size_t lines = 20000;     // of a trace
+  static constexpr uint64_t patience_ms = 10000;
   static constexpr size_t request_bytes = 32 * 1024;
 };
 

@@ -2,7 +2,6 @@
 import { showBallot, showTime } from "./trace.js";
 
 const TOP = 40;
-const GUTTER = 62;
 const ROWS_MAX = 160;  // drawn at once, the newest
 const NS = "http://www.w3.org/2000/svg";
 
@@ -31,13 +30,14 @@ export class Diagram {
 
   // Returns how many rows are too old to be drawn.
   draw(model) {
+    this.gutter = model.unit === "us" ? 84 : 62;
     const width = Math.max(this.scroll.clientWidth - 2, 300);
     this.rowHeight = model.unit === "half round" ? 72 : 24;
     const first = Math.max(0, model.rows.length - ROWS_MAX);
     const count = model.rows.length - first;
     const height = TOP + (count + 1) * this.rowHeight + 24;
-    this.column = (width - GUTTER - 24) / Math.max(model.processes, 1);
-    this.x = (p) => GUTTER + this.column * (p - 0.5);
+    this.column = (width - this.gutter - 24) / Math.max(model.processes, 1);
+    this.x = (p) => this.gutter + this.column * (p - 0.5);
     this.y = (row) => TOP + (row - first + 0.5) * this.rowHeight;
     this.now = TOP + (count + 0.6) * this.rowHeight;
     this.first = first;
@@ -55,8 +55,8 @@ export class Diagram {
     this.labels = new Map();
     for (const m of model.messages) this.drawMessage(m, m.state === "flying" ? flying : layer);
     for (const mark of model.marks) this.drawMark(mark);
-    make(this.svg, "line", { class: "now", x1: GUTTER - 8, x2: width - 8, y1: this.now, y2: this.now });
-    make(this.svg, "text", { class: "time", x: GUTTER - 12, y: this.now + 4, "text-anchor": "end" }, "now");
+    make(this.svg, "line", { class: "now", x1: this.gutter - 8, x2: width - 8, y1: this.now, y2: this.now });
+    make(this.svg, "text", { class: "time", x: this.gutter - 12, y: this.now + 4, "text-anchor": "end" }, "now");
     if (focused) this.svg.querySelector(`[data-message="${CSS.escape(focused)}"]`)?.focus();
     this.scroll.scrollTop = this.scroll.scrollHeight;
     this.rowsBefore = model.rows.length;
@@ -69,7 +69,7 @@ export class Diagram {
       const text = showTime(model, model.rows[row].time, model.rows[row].step);
       if (text === last) continue;
       last = text;
-      make(this.svg, "text", { class: "time", x: GUTTER - 12, y: this.y(row) + 4, "text-anchor": "end" }, text);
+      make(this.svg, "text", { class: "time", x: this.gutter - 12, y: this.y(row) + 4, "text-anchor": "end" }, text);
     }
   }
 
@@ -94,13 +94,13 @@ export class Diagram {
   drawPoint(model) {
     for (const mark of model.marks) {
       if (mark.row < this.first || !["round", "decided"].includes(mark.kind)) continue;
-      make(this.svg, "line", { class: `across ${mark.kind}`, x1: GUTTER, x2: this.width - 8, y1: this.y(mark.row), y2: this.y(mark.row) });
+      make(this.svg, "line", { class: `across ${mark.kind}`, x1: this.gutter, x2: this.width - 8, y1: this.y(mark.row), y2: this.y(mark.row) });
       make(this.svg, "text", { class: `across ${mark.kind}`, x: this.width - 10, y: this.y(mark.row) - 4, "text-anchor": "end" },
         mark.text.split(":")[0]);
     }
     if (!model.point || model.point.row < this.first) return;
     const y = this.y(model.point.row);
-    make(this.svg, "rect", { class: "point-band", x: GUTTER, y: y - 12, width: this.width - GUTTER - 8, height: 24, rx: 4 });
+    make(this.svg, "rect", { class: "point-band", x: this.gutter, y: y - 12, width: this.width - this.gutter - 8, height: 24, rx: 4 });
     make(this.svg, "text", { class: "point-text", x: this.width - 14, y: y + 4, "text-anchor": "end" },
       this.column > 225 ? "point of no return" : this.column > 120 ? "no return" : "!");
   }

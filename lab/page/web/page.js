@@ -96,6 +96,7 @@ function banner() {
   } else {
     box.replaceChildren("Nothing is decided: no quorum has one value in its logs at one ballot.");
   }
+  if (!seen.reached) box.append(" Ten more seconds have passed, and what you waited for did not happen.");
   if (seen.capped) box.append(" The run has reached the page’s limit: reset it, or rewind.");
 }
 

@@ -47,7 +47,7 @@ class Builder {
     this.model = { unit, processes: 0, rows: [], messages: [], marks: [], notes: [], lives: [], point: null, verdicts: [],
       title: "" };
     this.rowOf = new Map();
-    this.open = new Map();  // messages under way, by id or by link and time of arrival
+    this.open = new Map();  // messages under way, by id
   }
 
   row(line, time) {
@@ -82,6 +82,35 @@ class Builder {
   mark(process, row, kind, text) {
     this.seen(process);
     this.model.marks.push({ process, row, kind, text });
+  }
+
+  decided(line, row) {
+    const last = this.model.marks.at(-1);
+    if (last?.kind === "decided" && last.row === row) last.text = `slots ${last.first}–${line.slot} decided`;
+    else this.model.marks.push({ process: 0, row, kind: "decided", first: line.slot, text: `slot ${line.slot} decided` });
+  }
+
+  // A simulator's trace says at the send when a message arrives: it is drawn to the first row that is not earlier. Who is
+  // down then does not get it.
+  resolveDue() {
+    const rows = this.model.rows;
+    const changes = new Map();  // process: [row, down], by row
+    for (const mark of this.model.marks)
+      if (["crash", "restart", "start"].includes(mark.kind))
+        changes.set(mark.process, [...(changes.get(mark.process) ?? []), [mark.row, mark.kind === "crash"]]);
+    for (const m of this.model.messages) {
+      if (m.due === undefined) continue;
+      let low = 0;
+      let high = rows.length;
+      while (low < high) {
+        const middle = (low + high) >> 1;
+        if (rows[middle].time < m.due) low = middle + 1;
+        else high = middle;
+      }
+      if (low === rows.length) continue;
+      const down = (changes.get(m.to) ?? []).filter(([row]) => row <= low).at(-1)?.[1] ?? false;
+      Object.assign(m, { came: low, cameTime: m.due, state: down ? "lost" : "came" });
+    }
   }
 
   note(line, time, phase, text, process) {
@@ -130,17 +159,16 @@ function simLine(b, line, time) {
     case "send": {
       const row = b.row(line, time);
       const arrivals = line.arrives_us ?? [];
-      for (const us of arrivals) b.send(`${m}>${line.to}|${line.message}|${us}`, { ...line, from: m }, time, row);
+      for (const us of arrivals) b.send("due", { ...line, from: m }, time, row).due = us;
       if (arrivals.length === 0) {
         b.send("lost", { ...line, from: m }, time, row);
         b.arrive("lost", row, time, "lost");
       }
       break;
     }
-    case "receive": b.arrive(`${line.from}>${m}|${line.message}|${line.us}`, b.row(line, time), time, "came"); break;
     case "durable": b.mark(m, b.row(line, time), "log-accept", `durable: ${(line.records ?? []).join("; ")}`); break;
     case "decided":
-      b.mark(0, b.row(line, time), "decided", `slot ${line.slot} decided`);
+      b.decided(line, b.row(line, time));
       b.note(line, time, "POINT", `slot ${line.slot} is decided at ${showBallot(line.ballot)}, on ${line.disks} disks; nobody ` +
         "knows it yet", m);
       break;
@@ -177,6 +205,7 @@ export function buildModel(lines, unit = "ms") {
       synodLine(b, line, line.ms ?? line.step);
     }
   }
+  b.resolveDue();
   if (b.model.processes === 0) throw new Error("nobody does anything in this trace");
   return b.model;
 }

@@ -31,10 +31,10 @@ void add_synod(std::vector<PageScene>* out) {
          fmt::format("processes {}\ninputs {}\nseed {}\n{}", s.processes, s.inputs, s.seed, s.schedule)});
   out->push_back({"synod-point", "synod", "M15", "The point of no return",
                   "Press \"To the point\": with one log write a quorum holds the value, and nobody knows it "
-                  "yet. Crash the leader "
-                  "now: whoever leads next finds the value and must propose it again. Rewind by one step, "
-                  "crash it there "
-                  "instead, and another value may win.",
+                  "yet. Crash the leader now: whoever "
+                  "leads next finds the value and must propose it again. Then rewind to where its Accepts "
+                  "are under way, drop them and "
+                  "crash it there: now another value wins.",
                   "decree-lab synod --seeds 1..3000 --kill-leader after-point-of-no-return",
                   "processes 3\ninputs a,b,c\nseed 4\ncalm 0\n"});
 }

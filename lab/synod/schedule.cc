@@ -105,9 +105,8 @@ std::string show(const SynodHandAction& hand) {
 namespace {
 
 bool known_processes(int count, uint32_t a, uint32_t b, uint32_t processes, std::string* why) {
-  const bool known =
-      (count < 1 || (a >= 1 && a <= processes)) && (count < 2 || (b >= 1 && b <= processes && a != b));
-  if (!known) *why = fmt::format("processes are numbered 1 to {}, and a link has two ends", processes);
+  const bool known = (count < 1 || (a >= 1 && a <= processes)) && (count < 2 || (b >= 1 && b <= processes));
+  if (!known) *why = fmt::format("processes are numbered 1 to {}", processes);
   return known;
 }
 

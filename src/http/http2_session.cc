@@ -461,7 +461,8 @@ void Http2Session::answer_http(Call& call, HttpAnswer answer) {
   provider.source.ptr = &call;
   provider.read_callback = read_answer;
   if (!head) push_answer(call, std::move(answer.body));
-  nghttp2_submit_response(session_, call.stream, fields.data(), fields.size(), call.unsent == 0 ? nullptr : &provider);
+  nghttp2_submit_response(session_, call.stream, fields.data(), fields.size(),
+                          call.unsent == 0 ? nullptr : &provider);
   connection_.net().want_flush();
 }
 

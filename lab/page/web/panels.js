@@ -23,7 +23,8 @@ function slotItem(slot) {
   const where = slot.ballot === "none" ? "as a Law" : showBallot(slot.ballot);
   const state = `${slot.durable ? "in its log" : "not yet in its log"}${slot.decided ? ", decided" : ""}`;
   return element("li", { class: `${slot.durable ? "" : "wet"}${slot.decided ? " decided" : ""}`, title: `${where}; ${state}` },
-    `${slot.slot}: ${what}`, element("small", {}, ` ${where}${slot.durable ? "" : ", writing"}${slot.decided ? ", decided" : ""}`));
+    `${slot.slot}: ${what}`, element("small", {}, ` ${where}${slot.durable ? "" : ", writing"}`), slot.decided ? " ✓" : "",
+    slot.decided ? element("span", { class: "unseen" }, "decided") : "");
 }
 
 export function drawMembers(parent, state, act) {
@@ -84,7 +85,7 @@ export function drawLinks(parent, state, act) {
 export function drawChecks(parent, invariants, verdicts, finished) {
   const item = (state, name, sentence) =>
     element("li", { class: state }, name, sentence && state === "broken" ? element("small", {}, sentence) : "",
-      element("span", { class: "visually", hidden: true }, state));
+      element("span", { class: "unseen" }, state));
   const word = (holds) => (holds === null ? "open" : holds ? "holds" : "broken");
   redraw(parent, [
     ...invariants.map((i) => item(word(i.holds), `${i.id} ${i.name}`.trim(), i.sentence)),

@@ -226,7 +226,7 @@ test("traces of the simulator and of synod open from a file; another file is ref
   assert.ok(await page.locator("#diagram .message.bill").count() > 5);
   assert.ok(await page.locator("#story li.point").count() > 0, "decided slots are told");
   await page.screenshot({ path: `${shots}/simulator-desktop.png`, fullPage: true });
-  for (const [text, sentence] of [["not json\n", /no JSON object/], ['{"a":1}\n', /no "what"/], ["", /empty/]]) {
+  for (const [text, sentence] of [["not json\n", /line 1 is not of a trace/], ['{"what":"a"}\n{"a":1}\n', /line 2/], ["", /nothing happens/]]) {
     const bad = `${out}/bad.jsonl`;
     writeFileSync(bad, text);
     await page.setInputFiles("#file", bad);

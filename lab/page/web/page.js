@@ -331,24 +331,31 @@ $("save-picture").addEventListener("click", () =>
   download("run.svg", "image/svg+xml", pictureOf($("diagram"), $("title").textContent)));
 
 // A file that "Save this run" wrote, else a trace.
-function openText(name, text) {
-  showStage();
-  state.scene = null;
-  $("scene").value = "";
-  const run = /^# decree-lab synod --processes (\d+) --inputs (\S+) --seed (\d+)/.exec(text);
-  showOutput("");
+async function openFile(file) {
+  const beginning = await file.slice(0, 100000).text();
+  const run = /^# decree-lab synod --processes (\d+) --inputs (\S+) --seed (\d+)/.exec(beginning);
   if (run) {
-    const lines = text.split("\n").filter((line) => line.trim() !== "" && !line.startsWith("#"));
+    showFile();
+    const lines = beginning.split("\n").filter((line) => line.trim() !== "" && !line.startsWith("#"));
     const actions = lines.map((line) => /^step (\d+) (.*)$/.exec(line)).filter((m) => m !== null)
       .map((m) => ({ step: Number(m[1]), text: m[2] }));
-    about(name, "A run that was saved.", run[0].slice(2));
+    about(file.name, "A run that was saved.", run[0].slice(2));
     const rest = lines.filter((line) => !line.startsWith("step "));
     return startRun([`processes ${run[1]}`, `inputs ${run[2]}`, `seed ${run[3]}`, ...rest].join("\n"), actions,
-      Number(/^# at (\d+)$/m.exec(text)?.[1] ?? 0));
+      Number(/^# at (\d+)$/m.exec(beginning)?.[1] ?? 0));
   }
-  const model = buildModel(parseTrace(text));
-  about(name, model.title, model.command ?? "");
-  return startTrace(model);
+  const { lines, cut } = await parseTrace(file);
+  const model = buildModel(lines);
+  showFile();
+  about(file.name, model.title, model.command ?? "");
+  return startTrace(model, cut ? `Only the first ${lines.length} lines of this file are shown.` : undefined);
+}
+
+function showFile() {
+  showStage();
+  showOutput("");
+  state.scene = null;
+  $("scene").value = "";
 }
 
 $("open").addEventListener("click", () => $("file").click());
@@ -356,9 +363,12 @@ $("file").addEventListener("change", async () => {
   const file = $("file").files[0];
   if (!file) return;
   try {
-    await openText(file.name, await file.text());
+    document.body.setAttribute("aria-busy", "true");
+    await openFile(file);
   } catch (problem) {
     complain(problem);
+  } finally {
+    document.body.removeAttribute("aria-busy");
   }
   $("file").value = "";
 });

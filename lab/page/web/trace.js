@@ -14,30 +14,44 @@ export function showBallot(text) {
   return found ? `round ${found[2]} of p${found[4]}` : "nothing";
 }
 
-export const LINES_MAX = 200000;
-export const BYTES_MAX = 64 * 1024 * 1024;
+export const LINES_MAX = 1000000;
+const UNSEEN = new Set(["Beat", "BeatReply"]);
 
-// Throws an Error whose message is for the person.
-export function parseTrace(text) {
-  if (text.length > BYTES_MAX) throw new Error("the file is larger than 64 MiB: cut the trace to the part you want to see");
-  const lines = [];
-  let number = 0;
-  for (const line of text.split("\n")) {
-    ++number;
-    if (line.trim() === "") continue;
-    if (lines.length === LINES_MAX) throw new Error(`the trace has more than ${LINES_MAX} lines: cut it first`);
-    let object;
-    try {
-      object = JSON.parse(line);
-    } catch {
-      throw new Error(`line ${number} is no JSON object: this is not a trace of synod --json or sim --trace`);
-    }
-    if (typeof object !== "object" || object === null || typeof object.what !== "string")
-      throw new Error(`line ${number} has no "what": this is not a trace of synod --json or sim --trace`);
-    lines.push(object);
+function parseLine(text, number) {
+  let object = null;
+  try {
+    object = JSON.parse(text);
+  } catch {
+    // Refused below.
   }
-  if (lines.length === 0) throw new Error("the file is empty");
-  return lines;
+  if (typeof object !== "object" || object === null || typeof object.what !== "string")
+    throw new Error(`line ${number} is not of a trace: open what synod --json or sim --trace wrote, or a run saved here`);
+  return object;
+}
+
+// Reads a trace piece by piece. `cut`: there was more than the page can hold. Throws an Error whose message is for the person.
+export async function parseTrace(file) {
+  const lines = [];
+  const reader = file.stream().pipeThrough(new TextDecoderStream()).getReader();
+  let number = 0;
+  let rest = "";
+  const take = (text) => {
+    ++number;
+    if (text.trim() === "") return;
+    const line = parseLine(text, number);
+    if (!UNSEEN.has(line.message) && line.what !== "receive" && line.what !== "link") lines.push(line);
+  };
+  while (lines.length < LINES_MAX) {
+    const { value, done } = await reader.read();
+    const pieces = (rest + (value ?? "")).split("\n");
+    rest = done ? "" : pieces.pop();
+    for (const piece of pieces) take(piece);
+    if (!done) continue;
+    if (lines.length === 0) throw new Error("nothing happens in this file: open what synod --json or sim --trace wrote");
+    return { lines, cut: false };
+  }
+  await reader.cancel();
+  return { lines, cut: true };
 }
 
 const short = (text, length) => (text.length > length ? text.slice(0, length - 1) + "…" : text);
@@ -198,11 +212,9 @@ export function buildModel(lines, unit = "ms") {
       b.model.title = `Simulator, seed ${line.seed}: ${line.draw}`;
       b.model.command = `decree-lab sim --seeds ${line.seed} --trace FILE`;
     } else if (sim) {
-      if (line.message === "Beat" || line.message === "BeatReply") continue;
       simLine(b, line, line.us);
     } else {
-      if (line.message === "Beat" || line.message === "BeatReply") continue;
-      synodLine(b, line, line.ms ?? line.step);
+      if (!UNSEEN.has(line.message)) synodLine(b, line, line.ms ?? line.step);
     }
   }
   b.resolveDue();

@@ -39,7 +39,9 @@ struct TestHandler : HttpHandler {
   void on_request(CallId call, const HttpRequest& request) override {
     seen = std::string(request.method) + " " + std::string(request.path) + "?" + std::string(request.query) +
            " " + std::string(request.body);
-    server->answer(call, {200, "application/json", "{\"a\":1}", {}});
+    HttpAnswer answer{200, "application/json", "{\"a\":1}", {}};
+    answer.headers = {{"cache-control", "no-store"}};
+    server->answer(call, answer);
   }
 };
 
@@ -227,6 +229,7 @@ TEST_F(Http2, PlainRequestsReachTheirHandler) {
   EXPECT_EQ(handler.seen, "GET /version?x=1 ");
   EXPECT_EQ(client.answer(stream).field(":status"), "200");
   EXPECT_EQ(client.answer(stream).body, "{\"a\":1}");
+  EXPECT_EQ(client.answer(stream).field("cache-control"), "no-store");
   EXPECT_EQ(client.answer(lost).field(":status"), "404");
 }
 

@@ -2,11 +2,14 @@
 // command.
 #include <gtest/gtest.h>
 
+#include <fmt/format.h>
+
 #include <set>
 
 #include "lab/page/run.h"
 #include "lab/page/scenes.h"
 #include "lab/page/serve.h"
+#include "lab/sim/random.h"
 #include "lab/synod/run.h"
 
 namespace decree::lab {
@@ -81,6 +84,37 @@ TEST(PageRuns, WaitingForWhatNeverComesEnds) {
   const std::string dead =
       std::string(kBegin) + "step 0 crash 1\nstep 0 crash 2\nstep 0 crash 3\nuntil note\n";
   EXPECT_NE(played(dead).find("\"reached\":false"), std::string::npos);
+}
+
+// Whatever somebody does with the page, the core keeps its invariants and the world comes to an answer.
+TEST(PageRuns, WildHandsBreakNothing) {
+  static constexpr const char* kWords[] = {"crash", "restart", "restart", "cut",    "join",
+                                           "rival", "drop",    "delay",   "deliver"};
+  uint64_t decided = 0;
+  for (uint64_t seed = 1; seed <= 300; ++seed) {
+    Random random(seed);
+    const uint64_t n = random.between(1, 5);
+    std::string text =
+        fmt::format("processes {}\nseed {}\ndelay 40\ncalm {}\ninputs ", n, seed, random.below(1000));
+    for (uint64_t p = 1; p <= n; ++p) text += fmt::format("{}v{}", p == 1 ? "" : ",", p);
+    uint64_t step = 0;
+    for (uint64_t i = random.below(40); i > 0; --i) {
+      step += random.below(60);
+      const std::string word = kWords[random.below(std::size(kWords))];
+      text += fmt::format("\nstep {} {} {}", step, word, random.between(1, n));
+      if (word == "cut" || word == "join") text += fmt::format(" {}", random.between(1, n));
+      // Ids that are under way about then; some are not, and that has to be borne, too.
+      if (word == "drop" || word == "delay" || word == "deliver")
+        text.erase(text.rfind(' ')).append(fmt::format(" {}", step / 2 + random.below(40)));
+      if (word == "delay") text += fmt::format(" {}", random.below(400));
+    }
+    text += fmt::format("\nto {}\nuntil end\n", step);
+    const std::string json = played(text);
+    EXPECT_NE(json.find("\"breach\":\"\""), std::string::npos) << "the run of seed " << seed << ":\n" << text;
+    EXPECT_NE(json.find(R"("property":"agreement","holds":true)"), std::string::npos) << text;
+    decided += json.find("\"point\":null") == std::string::npos ? 1 : 0;
+  }
+  EXPECT_GT(decided, 200u) << "else the hands were too heavy to show anything";
 }
 
 // The command follows a saved run: the same words, the same outcome, whatever was done by hand.

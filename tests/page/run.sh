@@ -13,7 +13,7 @@ mkdir -p "$out"
 if ! cmp -s "$here/package-lock.json" "$out/installed-lock.json"; then
   command -v npm >/dev/null || fail "npm is missing: install it, or start ./dev test, which does"
   cp "$here/package.json" "$here/package-lock.json" "$out/"
-  (cd "$out" && timeout 120 npm ci --ignore-scripts --no-audit --no-fund --loglevel=error) ||
+  (cd "$out" && timeout 120 npm ci --ignore-scripts --no-audit --no-fund --loglevel=error --fetch-retries=1) ||
     fail "npm could not install playwright-core (see above): the test needs the registry once, then it works offline"
   cp "$here/package-lock.json" "$out/installed-lock.json"
 fi

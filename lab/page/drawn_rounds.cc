@@ -35,6 +35,9 @@ class RoundDrawing {
 
  private:
   void tell(uint32_t round, const std::vector<Protocol>& all) {
+    bool over = true;
+    for (uint32_t p = 0; p < e_.processes; ++p) over = over && (e_.crashed_by(p, round - 1) || stopped_[p]);
+    if (over) return;
     lines_.at(2 * round - 1);
     lines_.note(0, "ROUND", fmt::format("round {}", round));
     tell_messages(round);

@@ -21,8 +21,10 @@ export function describe(message) {
 
 export class Diagram {
   // `onMessage(message, key)`: a message under way was clicked (key "") or a key was pressed on it.
-  constructor(svg, scroll, onMessage) {
+  // `names`: stays at the top while the diagram scrolls.
+  constructor(svg, names, scroll, onMessage) {
     this.svg = svg;
+    this.names = names;
     this.scroll = scroll;
     this.onMessage = onMessage;
     this.rowsBefore = 0;
@@ -30,7 +32,7 @@ export class Diagram {
 
   // Returns how many rows are too old to be drawn.
   draw(model) {
-    this.gutter = model.unit === "us" ? 84 : 62;
+    this.gutter = ["us", "step"].includes(model.unit) ? 84 : 62;
     const width = Math.max(this.scroll.clientWidth - 2, 300);
     this.rowHeight = model.unit === "half round" ? 72 : 24;
     const first = Math.max(0, model.rows.length - ROWS_MAX);
@@ -74,8 +76,13 @@ export class Diagram {
   }
 
   drawMembers(model) {
+    this.names.replaceChildren();
+    this.names.setAttribute("viewBox", `0 0 ${this.width} 30`);
+    this.names.setAttribute("width", this.width);
+    this.names.setAttribute("height", 30);
     for (let p = 1; p <= model.processes; ++p) {
-      make(this.svg, "text", { class: "name", x: this.x(p), y: 22, "text-anchor": "middle" }, `p${p}`);
+      for (const place of [this.names, this.svg])
+        make(place, "text", { class: "name", x: this.x(p), y: 20, "text-anchor": "middle" }, `p${p}`);
       let from = TOP - 8;
       let down = false;
       const piece = (to) => {
@@ -102,7 +109,7 @@ export class Diagram {
     const y = this.y(model.point.row);
     make(this.svg, "rect", { class: "point-band", x: this.gutter, y: y - 12, width: this.width - this.gutter - 8, height: 24, rx: 4 });
     make(this.svg, "text", { class: "point-text", x: this.width - 14, y: y + 4, "text-anchor": "end" },
-      this.column > 225 ? "point of no return" : this.column > 120 ? "no return" : "!");
+      this.column > 225 ? "point of no return" : this.column > 130 ? "no return" : this.column > 75 ? "point" : "!");
   }
 
   drawMessage(m, layer) {

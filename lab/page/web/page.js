@@ -94,7 +94,8 @@ function banner() {
       (seen.first_known_ms === 0 ? "Nobody knows it yet." :
         `First known at ${seen.first_known_ms} ms${written.length > 0 ? `; written by ${written.join(", ")}` : ""}.`));
   } else {
-    box.replaceChildren("Nothing is decided: no quorum has one value in its logs at one ballot.");
+    box.replaceChildren("Nothing is decided: no quorum has one value in its logs at one ballot." +
+      (seen.step === 0 ? " Press Step, or the right arrow key, and time begins to run." : ""));
   }
   if (!seen.reached) box.append(" Ten more seconds have passed, and what you waited for did not happen.");
   if (seen.capped) box.append(" The run has reached the page’s limit: reset it, or rewind.");
@@ -112,7 +113,7 @@ function drawTime() {
   $("point").disabled = state.kind === "run" ? state.seen.point !== null : over || state.whole.point === null;
 }
 
-const diagram = new Diagram($("diagram"), $("scroll"), (m, key) => {
+const diagram = new Diagram($("diagram"), $("names"), $("scroll"), (m, key) => {
   if (state.kind !== "run") return;
   if (key === "x" || key === "delete") hand(`drop ${m.id}`);
   else if (key === "d") hand(`delay ${m.id} 100`);
@@ -157,6 +158,7 @@ function setKind(kind) {
   $("member-list").parentElement.hidden = kind !== "run";
   $("checks-box").hidden = kind !== "run" && state.whole.verdicts.length === 0;
   $("save-run").disabled = kind !== "run";
+  $("save-picture").disabled = kind === "trace" && state.whole.rows.length === 0;
   document.querySelector(".columns").classList.toggle("alone", kind !== "run" && state.whole.verdicts.length === 0);
 }
 

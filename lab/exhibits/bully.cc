@@ -64,13 +64,15 @@ class Bully {
     uint64_t delay = random_.between(1, o_.delay_ms_max);
     if (o_.late_message && run_.messages == *o_.late_message) {
       delay = 10 * o_.delay_ms_max;
-      tell(fmt::format("the message p{} -> p{} will take {} ms, the bound is {}", from, to, delay,
-                       o_.delay_ms_max));
+      tell(from, fmt::format("the message p{} -> p{} will take {} ms, the bound is {}", from, to, delay,
+                             o_.delay_ms_max));
     }
     ++run_.messages;
+    const char* name = kind == Kind::election ? "Election" : kind == Kind::answer ? "Answer" : "Coordinator";
+    run_.sent.push_back({name, from, to, now_, now_ + delay});
     events_.emplace(now_ + delay, Event{kind, from, to, 0});
   }
-  void tell(const std::string& text) { run_.story.push_back(fmt::format("{:>4} ms  {}", now_, text)); }
+  void tell(uint32_t p, const std::string& text) { run_.story.push_back({now_, p, text}); }
 
   void hold_election(uint32_t p) {
     Member& m = at(p);
@@ -78,7 +80,7 @@ class Bully {
     m.answered = false;
     m.coordinator = 0;
     ++m.attempt;
-    tell(fmt::format("p{} holds an election", p));
+    tell(p, fmt::format("p{} holds an election", p));
     for (uint32_t q = p + 1; q <= o_.processes; ++q) send(Kind::election, p, q);
     events_.emplace(now_ + patience_ms(), Event{Kind::no_answer, p, p, m.attempt});
   }
@@ -99,7 +101,7 @@ class Bully {
         if (e.from < e.to) return hold_election(e.to);
         m.electing = false;
         m.coordinator = e.from;
-        tell(fmt::format("p{} follows p{}", e.to, e.from));
+        tell(e.to, fmt::format("p{} follows p{}", e.to, e.from));
         return;
       case Kind::no_answer:
         if (!m.electing || e.attempt != m.attempt) return;
@@ -111,7 +113,7 @@ class Bully {
         }
         m.electing = false;
         m.coordinator = e.to;
-        tell(fmt::format("p{} hears nothing from above and is coordinator", e.to));
+        tell(e.to, fmt::format("p{} hears nothing from above and is coordinator", e.to));
         for (uint32_t q = 1; q < e.to; ++q) send(Kind::coordinator, e.to, q);
         return;
       case Kind::no_coordinator:
@@ -130,7 +132,7 @@ class Bully {
       }
     if (count < 2 || run_.two_coordinators) return;
     run_.two_coordinators = true;
-    tell(believers + " are both coordinator");
+    tell(0, believers + " are both coordinator");
   }
 
   const BullyOptions& o_;

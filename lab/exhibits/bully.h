@@ -17,6 +17,18 @@ struct BullyOptions {
   uint64_t delay_ms_max = 10;
   std::optional<uint64_t> late_message;  // this one (counted from 0) takes ten times the bound
 };
+struct BullyNote {
+  uint64_t at_ms = 0;
+  uint32_t process = 0;  // 0: nobody in particular
+  std::string text;
+};
+struct BullyMessage {
+  const char* name = "";  // "Election", "Answer", "Coordinator"
+  uint32_t from = 0;
+  uint32_t to = 0;
+  uint64_t sent_ms = 0;
+  uint64_t arrives_ms = 0;
+};
 struct BullyRun {
   uint64_t messages = 0;
   std::vector<uint32_t> coordinator;  // [process - 1]: whom it follows at the end; 0 nobody
@@ -25,7 +37,8 @@ struct BullyRun {
   // ... and still did when all messages had arrived.
   bool two_at_the_end = false;
   bool settled = false;  // at the end all living processes follow one living process
-  std::vector<std::string> story;
+  std::vector<BullyNote> story;
+  std::vector<BullyMessage> sent;
 };
 BullyRun run_bully(const BullyOptions& options);
 

@@ -193,7 +193,8 @@ void election(Claims& claims, uint64_t seeds) {
                            "good in {}",
                            at_once, late_runs, at_end));
   if (example)
-    for (const std::string& line : example->story) claims.out() << "    " << line << '\n';
+    for (const BullyNote& note : example->story)
+      claims.out() << fmt::format("    {:>4} ms  {}\n", note.at_ms, note.text);
   claims.out()
       << "Beside it, leadership by ballots: the leader's Bill is delayed, another is elected, the Bill "
          "arrives:\n";

@@ -19,4 +19,8 @@ void draw_omission(TraceLines* lines);
 void draw_siege(uint32_t processes, uint64_t rounds, TraceLines* lines);
 void draw_replica_siege(uint32_t processes, uint64_t rounds, TraceLines* lines);
 
+// Bully with one message of ten times the bound: the first run in which two are coordinator at once. Times
+// are milliseconds.
+void draw_bully(TraceLines* lines);
+
 }  // namespace decree::lab

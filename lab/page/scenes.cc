@@ -136,7 +136,8 @@ void add_exhibits(std::vector<PageScene>* out) {
       "Nobody can tell a slow process from a dead one.",
       10);
   add("election", "M5", "Leader election",
-      "Bully has one coordinator while delays are bounded, and two after a single late message. With ballots "
+      "Bully has one coordinator while delays are bounded, and two after a single late message (drawn). With "
+      "ballots "
       "two may "
       "also believe that they lead, but only one of them can decide.",
       50);
@@ -179,6 +180,7 @@ constexpr Drawing kDrawings[] = {
     {"synchronous-enough", "half round", true, [](TraceLines* l) { draw_flood(4, 2, 1, l); }},
     {"synchronous-early", "half round", true, [](TraceLines* l) { draw_early(4, 2, l); }},
     {"synchronous-omission", "half round", true, draw_omission},
+    {"exhibit-election", "ms", true, draw_bully},
     {"flp-adversary", "step", false, [](TraceLines* l) { draw_siege(3, 12, l); }},
     {"flp-replicas", "step", false, [](TraceLines* l) { draw_replica_siege(3, 8, l); }}};
 

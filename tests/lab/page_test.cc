@@ -214,6 +214,8 @@ TEST(PageScenes, EveryPreparedRunCanBePlayedAndTheOthersDrawOrPrint) {
   const std::string enough = play_page_scene("synchronous-enough");
   EXPECT_EQ(enough.find(R"("what":"output","value":"1")"), std::string::npos)
       << "one round more: all decide 0";
+  const std::string bully = play_page_scene("exhibit-election");
+  EXPECT_NE(bully.find("two coordinators: "), std::string::npos);
   const std::string siege = play_page_scene("flp-adversary");
   EXPECT_EQ(siege.find(R"("what":"output")"), std::string::npos) << "nobody decides";
   EXPECT_EQ(siege.find("settled:"), std::string::npos);

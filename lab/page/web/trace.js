@@ -5,6 +5,7 @@
 const PHASES = {
   Prepare: "election", Promise: "election", Nack: "election", Fetch: "election", FetchReply: "election",
   Accept: "bill", Accepted: "bill", Law: "law", Learn: "law", Chosen: "law", Values: "round",
+  Election: "election", Answer: "election", Coordinator: "law",
 };
 export const phaseOf = (message) => PHASES[message] ?? "other";
 
@@ -138,7 +139,7 @@ function synodLine(b, line, time) {
     case "send": b.send(line.id, line, time, b.row(line, time)); break;
     case "deliver": b.arrive(line.id, b.row(line, time), time, "came"); break;
     case "lost": b.arrive(line.id, b.row(line, time), time, "lost"); break;
-    case "start": b.mark(p, b.row(line, time), "start", line.input === undefined ? "" : `x=${line.input}`); break;
+    case "start": b.mark(p, b.row(line, time), "start", line.input ? `x=${line.input}` : ""); break;
     case "restart": b.mark(p, b.row(line, time), "restart", "restarts"); break;
     case "crash": b.mark(p, b.row(line, time), "crash", "crash"); break;
     case "clock": b.mark(p, b.row(line, time), "clock", "its clock goes off"); break;

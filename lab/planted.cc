@@ -128,6 +128,8 @@ const Named kBugs[] = {
      {"M21-refusal-where-asked-only", "kv/txn",
       "a transaction that must be refused is refused only by the member that answers"}},
     {B::half_a_transaction, {"R26-half-a-transaction", "kv/txn", "a refused transaction leaves its writes"}},
+    {B::state_depends_on_member,
+     {"M22-state-depends-on-member", "kv/applier", "a command is refused on some members only (etcd#11689)"}},
     // ---- runtime ----
     {B::page_skipped,
      {"R11-page-skipped", "runtime/node", "the entry at which a turn's time is over is not applied"}},

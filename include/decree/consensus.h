@@ -27,6 +27,8 @@ struct ConsensusStatus {
   std::vector<PeerStatus> members;  // sorted by node, self included
   uint64_t leader_member_id = 0;    // 0 = none
   bool disk_full = false;
+  // Members' states differ and no majority says which is right (docs/decisions/0016).
+  bool state_disputed = false;
   uint64_t log_bytes = 0;
 };
 

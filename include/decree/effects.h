@@ -146,6 +146,7 @@ struct LogRead {
 };
 struct DiskHealth {
   bool ok = true;
+  bool applying = true;  // false: the state machine lags; does not lead, and votes as ever
 };
 struct TransferLeadership {
   NodeId to;  // 0 = whoever is best

@@ -105,11 +105,14 @@ struct Chosen {
 };
 
 // ---- clients of other members ----
+// A member that lost its link to the leader hands these to a neighbour that has one, which passes them on,
+// once, and the answer back; `origin` is then the member whose clients ask, else none.
 struct Forward {
   Ballot ballot;  // proposed under this ballot or not at all: makes the outcome decidable later
   uint64_t boot = 0;
   uint64_t batch = 0;  // counts up within (boot, ballot); a batch seen twice or late is dropped
   std::vector<Entry> entries;
+  NodeId origin;
 };
 enum class Outcome : uint8_t { chosen, definitely_not, unknown };
 // Why a change of members was refused: `kind` for programs, `sentence` for the operator.
@@ -132,12 +135,14 @@ struct ForwardReply {
 struct ReadIndex {
   uint64_t boot = 0;
   uint64_t seq = 0;  // a new one for every try (etcd#20418)
+  NodeId origin;
 };
 struct ReadIndexReply {
   uint64_t boot = 0;
   uint64_t seq = 0;
   bool ok = false;
   Slot index;
+  NodeId origin;
 };
 // Confirmation that `ballot` was not outranked when `round` was asked (protocol 2.13).
 struct Confirm {
@@ -159,9 +164,16 @@ struct BeatView {
   bool voter = true;
   uint64_t boot = 0;
 };
+// The member's history and state behind slot: equal on all members of a cluster (docs/decisions/0016).
+struct StateDigest {
+  Slot slot;  // 0 = none yet
+  Digest128 chain;
+  Digest128 state;
+};
 struct Beat {
   uint64_t round = 0;
   BeatView view;
+  StateDigest digest;  // the host's business, as snapshots are
 };
 struct BeatReply {
   uint64_t round = 0;

@@ -20,6 +20,11 @@ struct Options {
   uint32_t retransmit_ticks = 15;
   // A leader whose oldest Bill makes no progress for so long is unhappy (protocol 2.12).
   uint32_t stalled_bill_ticks = 100;
+  // A member whose disk has not finished a sync for so long is hung: it does not run, and a leader hands
+  // over.
+  uint32_t stalled_sync_ticks = 100;
+  // How much later than others this member takes over when nobody leads. A preference, never a veto.
+  uint32_t takeover_delay_ticks = 0;
 
   uint32_t accept_entries_max = 2048;       // entries in one Accept
   uint32_t accept_bytes_max = 4u << 20;     // payload bytes in one Accept

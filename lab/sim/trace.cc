@@ -71,10 +71,11 @@ struct Fields {
     return fmt::format("\"ballot\":{},\"round\":{}", b(m.ballot), m.round);
   }
   std::string operator()(const ReadIndex& m) const {
-    return fmt::format("\"boot\":{},\"seq\":{}", m.boot, m.seq);
+    return fmt::format("\"boot\":{},\"seq\":{},\"origin\":{}", m.boot, m.seq, m.origin.value);
   }
   std::string operator()(const ReadIndexReply& m) const {
-    return fmt::format("\"boot\":{},\"seq\":{},\"ok\":{},\"index\":{}", m.boot, m.seq, m.ok, m.index.value);
+    return fmt::format("\"boot\":{},\"seq\":{},\"ok\":{},\"index\":{},\"origin\":{}", m.boot, m.seq, m.ok,
+                       m.index.value, m.origin.value);
   }
   std::string operator()(const Fetch& m) const {
     return fmt::format("\"ballot\":{},\"items\":{}", b(m.ballot), m.items.size());
@@ -83,7 +84,8 @@ struct Fields {
     return fmt::format("\"ballot\":{},\"entries\":{}", b(m.ballot), m.entries.size());
   }
   std::string operator()(const Forward& m) const {
-    return fmt::format("\"ballot\":{},\"batch\":{},\"entries\":{}", b(m.ballot), m.batch, m.entries.size());
+    return fmt::format("\"ballot\":{},\"batch\":{},\"entries\":{},\"origin\":{}", b(m.ballot), m.batch,
+                       m.entries.size(), m.origin.value);
   }
   std::string operator()(const ForwardReply& m) const {
     return fmt::format("\"ids\":{},\"outcome\":{}", m.ids.size(), static_cast<int>(m.outcome));

@@ -1,5 +1,7 @@
 #include "api/context.h"
 
+#include <algorithm>
+
 #include "etcd/rpc.pb.h"
 #include "kv/command.h"
 
@@ -43,17 +45,36 @@ void Context::fill_header(etcdserverpb::ResponseHeader* header) {
 }
 
 void Context::raise_no_space() {
-  static Nobody nobody;
   const net::SteadyTime time = clock();
   if (store.has_alarm(kv::AlarmKind::no_space) || time - no_space_raised < std::chrono::seconds(1)) return;
   no_space_raised = time;
-  etcdserverpb::AlarmRequest request;
-  request.set_action(etcdserverpb::AlarmRequest::ACTIVATE);
-  request.set_memberid(status().identity.member_id);
-  request.set_alarm(etcdserverpb::NOSPACE);
   log("the quota (--quota-backend-bytes) is used up: writes are refused until keys are deleted, compacted "
       "and the alarm "
       "is disarmed (etcdctl alarm disarm)");
+  raise(etcdserverpb::NOSPACE);
+}
+
+// Each side of a dispute raises its own: the list of alarms names who disagrees.
+void Context::raise_corrupt() {
+  const kv::Alarm own{status().identity.member_id, kv::AlarmKind::corrupt};
+  const std::vector<kv::Alarm> alarms = store.alarms();
+  const net::SteadyTime time = clock();
+  if (std::find(alarms.begin(), alarms.end(), own) != alarms.end() ||
+      time - corrupt_raised < std::chrono::seconds(1))
+    return;
+  corrupt_raised = time;
+  log("this member's state differs from others' and no majority says which is right: writes are refused "
+      "until "
+      "the wrong members are replaced and the alarm is disarmed (etcdctl alarm disarm)");
+  raise(etcdserverpb::CORRUPT);
+}
+
+void Context::raise(int alarm) {
+  static Nobody nobody;
+  etcdserverpb::AlarmRequest request;
+  request.set_action(etcdserverpb::AlarmRequest::ACTIVATE);
+  request.set_memberid(status().identity.member_id);
+  request.set_alarm(static_cast<etcdserverpb::AlarmType>(alarm));
   pending.propose({}, kv::encode_command(kv::CommandType::alarm, request.SerializeAsString()), &nobody);
 }
 

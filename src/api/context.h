@@ -45,10 +45,14 @@ struct Context {
   void fill_header(etcdserverpb::ResponseHeader* header);
   // Proposes that this member's NOSPACE alarm be raised, once until it stands.
   void raise_no_space();
+  // The same for CORRUPT: this member's state differs from others' and no majority says which is right.
+  void raise_corrupt();
+  void raise(int alarm);  // etcdserverpb.AlarmType, of this member
 
   ConsensusStatus last_status;
   bool status_known = false;
   net::SteadyTime no_space_raised{};
+  net::SteadyTime corrupt_raised{};
 };
 
 }  // namespace decree::api

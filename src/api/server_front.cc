@@ -73,6 +73,7 @@ struct ServerFront::Impl final : Finisher {
     if (now < next_expiry) return;
     next_expiry = now + expiry_interval;
     context.pending.expire(now);
+    if (context.status().state_disputed) context.raise_corrupt();
     if (options.announce) announcer.tick(now);
     const int64_t revision = compactor.due(now, context.store.current_revision(),
                                            context.store.compacted_revision(), context.is_leader());

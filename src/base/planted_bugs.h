@@ -59,6 +59,7 @@ enum class PlantedBug {
   first_compare_only,
   refusal_where_asked_only,
   half_a_transaction,
+  state_depends_on_member,
   // runtime
   page_skipped,
   read_before_applied,

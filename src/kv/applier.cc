@@ -4,6 +4,7 @@
 #include <set>
 
 #include <xxhash.h>
+#include "base/planted_bugs.h"
 #include "decree/sometimes.h"
 #include "etcd/rpc.pb.h"
 #include "kv/command.h"
@@ -107,6 +108,9 @@ void Store::State::chain_command(const Command& command) {
 Refusal Store::State::apply_put(const Command& command, Executor* executor, std::string* body) {
   if (!put.ParseFromArray(command.request.data(), static_cast<int>(command.request.size())))
     return kMalformed;
+  if (planted(PlantedBug::state_depends_on_member) && config.member_id % 2 == 0 &&
+      command.request.size() % 3 == 0)
+    return kAccepted;
   const Refusal refusal = check_write(true, quota_cost_bytes(put), command.quota_bytes);
   return refusal.ok() ? executor->put(put, body) : refusal;
 }
@@ -246,7 +250,14 @@ Reply Store::apply(const ApplyContext& context, std::string_view bytes) {
   return context.wants_reply ? refusal.reply() : Reply{static_cast<int>(refusal.code), {}};
 }
 
-Digest128 Store::digest() const { return state_->digest; }
+// Of the history of changes and of what lies in memory now.
+Digest128 Store::digest() const {
+  const Digest128 live = state_->mvcc->live_digest();
+  const std::array<uint64_t, 5> block{state_->digest.hi, state_->digest.lo, live.hi, live.lo,
+                                      static_cast<uint64_t>(state_->mvcc->revision())};
+  const XXH128_hash_t both = XXH3_128bits(block.data(), sizeof block);
+  return {both.high64, both.low64};
+}
 
 uint64_t Store::version() const { return static_cast<uint64_t>(state_->mvcc->revision()); }
 

@@ -1,8 +1,10 @@
 #include "kv/mvcc.h"
 
 #include <algorithm>
+#include <array>
 #include <iterator>
 
+#include <xxhash.h>
 #include "base/planted_bugs.h"
 #include "decree/sometimes.h"
 
@@ -26,6 +28,21 @@ size_t count_upto(const History& history, int64_t revision) {
 }
 
 int64_t release_group(int64_t revision) { return revision >> 10; }
+
+// Everything a client can see of a live version.
+XXH128_hash_t digest_of(const Record& record) {
+  const std::string_view content = record.content();
+  const XXH128_hash_t body = XXH3_128bits(content.data(), content.size());
+  const std::array<uint64_t, 8> block{body.low64,
+                                      body.high64,
+                                      record.key().size(),
+                                      static_cast<uint64_t>(record.mod()),
+                                      record.sub(),
+                                      static_cast<uint64_t>(record.create()),
+                                      static_cast<uint64_t>(record.version()),
+                                      static_cast<uint64_t>(record.lease())};
+  return XXH3_128bits(block.data(), sizeof block);
+}
 
 }  // namespace
 
@@ -105,9 +122,24 @@ void Mvcc::account_release(int64_t revision, uint64_t bytes) {
     releases.push_back({revision, bytes});
 }
 
+// A sum does not depend on the order in which versions came.
+void Mvcc::digest_in(const Record& record) {
+  if (record.tombstone()) return;
+  const XXH128_hash_t h = digest_of(record);
+  live_digest_ = {live_digest_.hi + h.high64, live_digest_.lo + h.low64};
+}
+
+void Mvcc::digest_out(const Record& record) {
+  if (record.tombstone()) return;
+  const XXH128_hash_t h = digest_of(record);
+  live_digest_ = {live_digest_.hi - h.high64, live_digest_.lo - h.low64};
+}
+
 // Makes `now` the newest version of the key at `it`.
 void Mvcc::supersede(KeyIndex::Iterator it, Record* now) {
   Record* old = it->record();
+  digest_out(*old);
+  digest_in(*now);
   if (!old->tombstone()) {
     account_release(now->mod(), old->alloc_bytes());
   } else if (old->mod() == now->mod()) {
@@ -145,6 +177,7 @@ const Record* Mvcc::put(std::string_view key, std::string_view value, int64_t le
     supersede(it, now);
   } else {
     now = new_record(fields);
+    digest_in(*now);
     index_.insert(place, now);
   }
   if (previous == nullptr) ++live_keys_;
@@ -262,7 +295,9 @@ bool Mvcc::load(const RecordFields& fields) {
     if (!newest->tombstone()) --live_keys_;
     supersede(index_.last_entry(), new_record(fields));
   } else {
-    index_.append(new_record(fields));
+    Record* record = new_record(fields);
+    digest_in(*record);
+    index_.append(record);
   }
   if (!fields.tombstone) ++live_keys_;
   return true;
@@ -296,11 +331,16 @@ std::string Mvcc::broken_invariant() const {
   uint64_t live = 0;
   uint64_t count = 0;
   uint64_t in_use = 0;
+  Digest128 digest;
   if (std::string broken = index_.broken_invariant(); !broken.empty()) return broken;
   for (auto it = index_.begin(); it != index_.end(); ++it) {
     const Record* newest = it->record();
     const History& history = newest->history();
-    if (!newest->tombstone()) ++live;
+    if (!newest->tombstone()) {
+      ++live;
+      const XXH128_hash_t h = digest_of(*newest);
+      digest = {digest.hi + h.high64, digest.lo + h.low64};
+    }
     const size_t n = history.size();
     for (size_t i = 0; i <= n; ++i) {
       const Record* r = i < n ? history.at(i) : newest;
@@ -320,6 +360,7 @@ std::string Mvcc::broken_invariant() const {
   }
   if (held != held_bytes_) return "held_bytes";
   if (live != live_keys_) return "live_keys";
+  if (digest != live_digest_) return "live_digest";
   if (count != versions_) return "versions";
   if (in_use != in_use_bytes_) return "in_use_bytes";
   return {};

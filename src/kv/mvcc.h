@@ -78,6 +78,9 @@ class Mvcc {
   uint64_t held_bytes() const { return held_bytes_; }
   uint64_t in_use_bytes() const { return in_use_bytes_; }
   uint64_t live_keys() const { return live_keys_; }
+  // Over the live versions as they lie in memory, whatever way they came there: equal on equal states.
+  // Taken out again from memory when a version is replaced, so that one that rotted leaves its mark.
+  Digest128 live_digest() const { return live_digest_; }
   uint64_t versions() const { return versions_; }
 
   // ---- Bulk building, keys ascending and versions of a key ascending; an empty store only. False: out of
@@ -96,6 +99,8 @@ class Mvcc {
  private:
   const Record* visible_past(const KeyEntry& entry, int64_t at) const;
   void supersede(KeyIndex::Iterator it, Record* now);
+  void digest_in(const Record& record);
+  void digest_out(const Record& record);
   Record* new_record(const RecordFields& fields);
   void free_record(Record* record);
   void account_release(int64_t revision, uint64_t bytes);
@@ -115,6 +120,7 @@ class Mvcc {
   uint64_t held_bytes_ = 0;
   uint64_t in_use_bytes_ = 0;
   uint64_t live_keys_ = 0;
+  Digest128 live_digest_;
   uint64_t versions_ = 0;
   // Bytes that a compaction at `revision` or above sets free: makes in_use_bytes_ exact, and equal on all
   // members, without waiting for the sweep. In groups of neighbouring revisions, unordered within: a snapshot

@@ -40,7 +40,7 @@ void Replica::Impl::send_beats() {
   if (beat_times.size() > kBeatRoundsKept) beat_times.pop_front();
   const BeatView view = own_view();
   for (const Peer& p : peers)
-    if (p.link_up) send(p.node, Beat{beat_round, view});
+    if (p.link_up) send(p.node, Beat{beat_round, view, {}});
 }
 
 BeatView Replica::Impl::own_view() const {

@@ -58,14 +58,14 @@ void Replica::Impl::reads_end_turn() {
   if (to == NodeId(0) || reads_parked.empty() || !reads_asked.empty()) return;
   reads_asked.swap(reads_parked);
   read_asked_at = now;
-  send(to, ReadIndex{boot, ++read_batch});
+  send(to, ReadIndex{boot, ++read_batch, {}});
 }
 
 void Replica::Impl::answer_read(const ReadWaiter& waiter, bool ok, Slot index) {
   if (waiter.from == self) {
     read_ready(waiter.seq, ok, index);
   } else {
-    send(waiter.from, ReadIndexReply{waiter.boot, waiter.seq, ok, index});
+    send(waiter.from, ReadIndexReply{waiter.boot, waiter.seq, ok, index, {}});
   }
 }
 
@@ -132,7 +132,7 @@ void Replica::Impl::finish_read_round() {
 
 void Replica::Impl::on_read_index(NodeId from, const ReadIndex& m) {
   if (!is_leader() || reads_waiting.size() >= options.reads_queued_max) {
-    send(from, ReadIndexReply{m.boot, m.seq, false, Slot(0)});
+    send(from, ReadIndexReply{m.boot, m.seq, false, Slot(0), {}});
     return;
   }
   reads_waiting.push_back(ReadWaiter{from, m.boot, m.seq, now});

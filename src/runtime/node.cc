@@ -46,7 +46,8 @@ Node::Node(Host& host, Replica replica, StateMachine& machine, SnapshotStore& st
       observer_(observer),
       applied_(options_.applied),
       chain_(options_.chain),
-      term_(options_.term) {
+      term_(options_.term),
+      agreement_(options_.identity.node) {
   history_ = std::make_unique<History>(options_.history_slots, options_.identity.node, options_.boot);
   history_->restored(applied_, machine_.version());
   taker_ = std::make_unique<SnapshotTaker>(*this);
@@ -66,6 +67,10 @@ void Node::on_message(NodeId from, Message message) {
   if (const auto* request = std::get_if<SnapshotRequest>(&message))
     return transfer_->on_request(from, *request);
   if (const auto* chunk = std::get_if<SnapshotChunk>(&message)) return transfer_->on_chunk(from, *chunk);
+  if (const auto* beat = std::get_if<Beat>(&message); beat != nullptr && beat->digest.slot != Slot(0)) {
+    agreement_.heard(from, beat->digest, now_);
+    digests_news_ = true;
+  }
   peers_bytes_ += message_weight_bytes(message);
   peers_.push_back(Received{from, std::move(message)});
 }
@@ -252,6 +257,7 @@ void Node::step_inputs() {
     tick_.reset();
     step(Ticked{now_});
     transfer_->on_tick();
+    compare_digests();
   }
   // Peers come first, but never starve the clients.
   uint32_t at_least = kItemsPerTimeCheck;
@@ -265,7 +271,10 @@ void Node::step_inputs() {
 }
 
 void Node::send(std::vector<Outgoing>& messages) {
-  for (Outgoing& out : messages) host_.send(out.to, std::move(out.message));
+  for (Outgoing& out : messages) {
+    if (auto* beat = std::get_if<Beat>(&out.message)) beat->digest = agreement_.latest_own();
+    host_.send(out.to, std::move(out.message));
+  }
   messages.clear();
 }
 
@@ -325,6 +334,7 @@ void Node::apply_decided() {
     if (decided.entry.kind == EntryKind::command)
       reply = machine_.apply(ApplyContext{decided.slot, decided.term, ours}, decided.entry.bytes());
     history_->applied(decided.slot, machine_.version(), now);
+    if (applied_.value % options_.digest_slots == 0) take_digest();
     if (ours) sink_->on_applied(id.seq, std::move(reply));
   }
   // The replica is ready when it has handed out what was acknowledged before its start; applying may take
@@ -497,6 +507,7 @@ ConsensusStatus Node::status() const {
   status.replica.chain = chain_;
   status.identity = options_.identity;
   status.disk_full = !disk_ok_;
+  status.state_disputed = disputed_;
   status.log_bytes = host_.log_bytes();
   for (const Member& member : replica_.membership().members) {
     PeerStatus peer;
@@ -508,6 +519,40 @@ ConsensusStatus Node::status() const {
     status.members.push_back(std::move(peer));
   }
   return status;
+}
+
+// ---- agreement (docs/decisions/0016) ----
+
+void Node::take_digest() {
+  digest_slot_ = applied_;
+  agreement_.own(StateDigest{applied_, chain_, machine_.digest()}, now_);
+  digests_news_ = true;
+}
+
+// Once per tick. Where nothing is written, all members rest at the same slot and compare there.
+void Node::compare_digests() {
+  if (applied_ != applied_seen_) {
+    applied_seen_ = applied_;
+    applied_at_ = now_;
+  }
+  const bool idle = decided_.empty() && now_.value - applied_at_.value >= options_.digest_idle_ticks;
+  if (idle && applied_ != digest_slot_ && applied_ != Slot(0)) take_digest();
+  if (!digests_news_) return;
+  const Agreement::Finding found = agreement_.look(replica_.membership(), now_);
+  digests_news_ = !found.differing.empty() && !found.settled;  // time alone may settle it
+  if (found.verdict == Agreement::Verdict::undecided && !disputed_)
+    note(Severity::error, "members' states differ and no majority says which is right", found.summary());
+  disputed_ = found.verdict == Agreement::Verdict::undecided;
+  if (found.settled && !found.differing.empty() && found.slot > told_differing_) {
+    told_differing_ = found.slot;
+    note(Severity::error, "another member has another state than the majority", found.summary());
+  }
+  if (found.verdict != Agreement::Verdict::diverged) return;
+  divergence_ = found;
+  fail(Error{ErrorCode::corrupt,
+             "this member's " + std::string(found.histories_differ ? "history" : "state") + " at slot " +
+                 std::to_string(found.slot.value) +
+                 " is not what the majority has: it takes no part any more; " + found.summary()});
 }
 
 // What the ring no longer holds the log may: then at least whose request it was.

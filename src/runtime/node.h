@@ -16,6 +16,7 @@
 #include "decree/consensus.h"
 #include "decree/replica.h"
 #include "decree/state_machine.h"
+#include "runtime/agreement.h"
 #include "runtime/host.h"
 #include "runtime/snapshot_store.h"
 
@@ -60,6 +61,11 @@ struct NodeOptions {
   uint32_t transfer_retry_ticks = 100;  // no chunk for so long: ask again
   uint32_t transfer_idle_ticks = 1000;  // nothing for so long: forget the transfer (either side)
   uint64_t log_read_bytes = 4u << 20;   // payload in one catch-up read from disk
+
+  // Digests of history and state are told to the others at every so many slots, and when nothing was applied
+  // for a while.
+  uint32_t digest_slots = 1000;
+  uint32_t digest_idle_ticks = 100;
 
   uint32_t history_slots = 1024;  // slots whose story is remembered for explain(); 0: none
 };
@@ -121,6 +127,9 @@ class Node : public Consensus {
   const NodeCounters& counters() const { return counters_; }
   // Set by on_log_error() or by a snapshot that could not be restored: the member has stopped.
   const std::optional<Error>& failure() const { return failure_; }
+  // Why failure() was set, when it was because a majority of the members has another state than this one:
+  // what this member says is not to be believed, its disk included.
+  const std::optional<Agreement::Finding>& divergence() const { return divergence_; }
   bool is_peer_connected(NodeId peer) const;
   bool transfer_active() const;  // a snapshot comes in or goes out
 
@@ -130,6 +139,8 @@ class Node : public Consensus {
 
   void step_inputs();
   void record_history();
+  void take_digest();
+  void compare_digests();
   void step(const Input& input);
   void send(std::vector<Outgoing>& messages);
   void persist(std::vector<PersistedRecord>& records);
@@ -196,6 +207,15 @@ class Node : public Consensus {
   bool background_left_ = false;
   NodeCounters counters_;
   std::optional<Error> failure_;
+
+  Agreement agreement_;
+  bool digests_news_ = false;  // something to compare
+  Slot digest_slot_;           // of the last digest taken here
+  Tick applied_at_;            // when applied_ was last seen to move
+  Slot applied_seen_;
+  Slot told_differing_;
+  bool disputed_ = false;
+  std::optional<Agreement::Finding> divergence_;
 
   std::unique_ptr<History> history_;
   std::unique_ptr<SnapshotTaker> taker_;

@@ -18,6 +18,7 @@ enum class ExitCode : int {
   format = 9,         // written by a newer release
   log_failed = 10,    // a write or sync of the log failed while running: stopped at once, on purpose
   removed = 12,       // this member was removed from the cluster
+  diverged = 13,      // a majority has another state, and starting anew with theirs did not help
   stop_timeout = 11,  // stopping took too long (a hanging disk); nothing acknowledged is lost
 };
 

@@ -135,6 +135,8 @@ struct Member::Impl final : runtime::Host, transport::TransportSink, runtime::No
   }
 
   std::optional<StartProblem> open_data() {
+    if (Result<void> whole = finish_set_aside(*files, config.data_dir); !whole)
+      return problem_of(whole.error());
     Genesis genesis = make_genesis(config);
     Result<std::optional<Identity>> found = storage::DataDir::peek(*files, config.data_dir);
     if (!found) return problem_of(found.error());
@@ -372,6 +374,7 @@ struct Member::Impl final : runtime::Host, transport::TransportSink, runtime::No
       turn(times);
       if (const auto& failure = node->failure()) {
         sentence = failure->message;
+        if (node->divergence()) return diverged(*node->divergence());
         return failed_by_log ? ExitCode::log_failed : exit_code_of(*failure);
       }
     }
@@ -380,6 +383,13 @@ struct Member::Impl final : runtime::Host, transport::TransportSink, runtime::No
       return ExitCode::removed;
     }
     return ExitCode::ok;
+  }
+
+  ExitCode diverged(const runtime::Agreement::Finding& found) {
+    divergence = Divergence{data->identity(), node->membership(),
+                            fmt::format("{}\nname={} boot={} node={}\n{}", sentence, config.name,
+                                        data->boot(), data->identity().node.value, found.text)};
+    return ExitCode::diverged;
   }
 
   void turn(TurnTimes& times) {
@@ -591,6 +601,7 @@ struct Member::Impl final : runtime::Host, transport::TransportSink, runtime::No
   bool removed = false;
   Clock::time_point removed_until{};
   std::string sentence;
+  std::optional<Divergence> divergence;
   Stage stage = Stage::running;
   Clock::time_point stage_until{};
 };
@@ -601,5 +612,6 @@ std::optional<StartProblem> Member::start() { return impl_->start(); }
 ExitCode Member::run() { return impl_->run(); }
 void Member::stop(const char* cause) { impl_->stop(cause); }
 const std::string& Member::end_sentence() const { return impl_->sentence; }
+const std::optional<Divergence>& Member::divergence() const { return impl_->divergence; }
 
 }  // namespace decree::server

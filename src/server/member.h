@@ -8,6 +8,7 @@
 #include "net/event_loop.h"
 #include "server/config.h"
 #include "server/exit_code.h"
+#include "server/resync.h"
 
 namespace decree::server {
 
@@ -29,6 +30,8 @@ class Member {
   void stop(const char* cause);
   // Why run() did not end well.
   const std::string& end_sentence() const;
+  // Set when run() ended with ExitCode::diverged.
+  const std::optional<Divergence>& divergence() const;
 
  private:
   struct Impl;

@@ -3,13 +3,16 @@
 #include <algorithm>
 #include <cstdio>
 #include <memory>
+#include <mutex>
 #include <utility>
 
 #include <fmt/format.h>
 #include "server/logging.h"
 #include "server/member.h"
+#include "server/resync.h"
 #include "server/stop_signals.h"
 #include "server/version.h"
+#include "storage/posix_file_system.h"
 
 namespace decree::server {
 
@@ -41,17 +44,72 @@ void tell(const Config& config, const std::string& sentence) {
     std::fprintf(stderr, "decreed: %s\n", sentence.c_str());
 }
 
+// The member that runs, for the thread of the signals. Each has a loop of its own: what was posted to the
+// loop of one that has ended must not run.
+class Running {
+ public:
+  void stop(const char* cause) {
+    const std::lock_guard lock(mutex_);
+    stop_asked_ = true;
+    if (loop_ == nullptr) return;
+    loop_->post([this, cause] {
+      if (member_ != nullptr) member_->stop(cause);
+    });
+  }
+  bool stop_asked() {
+    const std::lock_guard lock(mutex_);
+    return stop_asked_;
+  }
+  void set(net::EventLoop* loop, Member* member) {
+    const std::lock_guard lock(mutex_);
+    loop_ = loop;
+    member_ = member;
+  }
+
+ private:
+  std::mutex mutex_;
+  bool stop_asked_ = false;
+  net::EventLoop* loop_ = nullptr;
+  Member* member_ = nullptr;  // changed and used on its loop's thread only
+};
+
+ExitCode run_member(const Config& config, Running& running, std::optional<Divergence>* divergence) {
+  net::EventLoop loop;
+  Member member(loop, config);
+  const std::optional<StartProblem> problem = member.start();
+  if (problem) {
+    tell(config, problem->sentence);
+    return problem->code;
+  }
+  running.set(&loop, &member);
+  const ExitCode code = running.stop_asked() ? ExitCode::ok : member.run();
+  running.set(nullptr, nullptr);
+  *divergence = member.divergence();
+  if (code != ExitCode::ok) tell(config, member.end_sentence());
+  return code;
+}
+
+// The member has closed its directory. False: it could not be set aside, and everything is as it was.
+bool begin_anew(const Config& config, const Divergence& divergence) {
+  const std::unique_ptr<storage::FileSystem> files = storage::make_posix_file_system();
+  const Result<std::string> evidence = set_aside(*files, config.data_dir, divergence);
+  if (!evidence) {
+    tell(config, fmt::format("the data directory could not be set aside: {}", evidence.error().message));
+    return false;
+  }
+  log_line(Level::warn,
+           fmt::format("this member begins anew with an empty data directory and learns everything from the "
+                       "others evidence={}",
+                       *evidence));
+  return true;
+}
+
 }  // namespace
 
 ExitCode run_process(const Config& config) {
-  net::EventLoop loop;
-  Member* running = nullptr;
+  Running running;
   // BEFORE any thread is started: they inherit the signal mask.
-  StopSignals signals([&loop, &running](const char* name) {
-    loop.post([&running, name] {
-      if (running != nullptr) running->stop(name);
-    });
-  });
+  StopSignals signals([&running](const char* name) { running.stop(name); });
   Result<void> logging = start_logging(config.log_level, config.log_outputs);
   if (!logging) {
     std::fprintf(stderr, "decreed: %s\n", logging.error().message.c_str());
@@ -66,20 +124,11 @@ ExitCode run_process(const Config& config) {
         fmt::format("insecure by request: whoever reaches these addresses can read and change everything "
                     "addresses={}",
                     fmt::join(config.insecure_addresses, ",")));
-  ExitCode code = ExitCode::ok;
-  {
-    Member member(loop, config);
-    const std::optional<StartProblem> problem = member.start();
-    if (problem) {
-      tell(config, problem->sentence);
-      code = problem->code;
-    } else {
-      running = &member;
-      code = member.run();
-      running = nullptr;
-      if (code != ExitCode::ok) tell(config, member.end_sentence());
-    }
-  }
+  std::optional<Divergence> divergence;
+  ExitCode code = run_member(config, running, &divergence);
+  // Once. A machine on which it happens again is not to be trusted.
+  if (code == ExitCode::diverged && divergence && begin_anew(config, *divergence))
+    code = run_member(config, running, &divergence);
   log_line(Level::info, fmt::format("decreed ends exit_code={}", static_cast<int>(code)));
   stop_logging();
   return code;

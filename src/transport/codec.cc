@@ -156,6 +156,7 @@ struct Encoder {
     p->set_boot(m.boot);
     p->set_batch(m.batch);
     put_all(m.entries, p->mutable_entries());
+    p->set_origin(m.origin.value);
   }
   void operator()(const ForwardReply& m) const {
     auto* p = to.mutable_forward_reply();
@@ -168,6 +169,7 @@ struct Encoder {
     auto* p = to.mutable_read_index();
     p->set_boot(m.boot);
     p->set_seq(m.seq);
+    p->set_origin(m.origin.value);
   }
   void operator()(const ReadIndexReply& m) const {
     auto* p = to.mutable_read_index_reply();
@@ -175,6 +177,7 @@ struct Encoder {
     p->set_seq(m.seq);
     p->set_ok(m.ok);
     p->set_index(m.index.value);
+    p->set_origin(m.origin.value);
   }
   void operator()(const Confirm& m) const {
     auto* p = to.mutable_confirm();
@@ -189,6 +192,11 @@ struct Encoder {
   void operator()(const Beat& m) const {
     to.mutable_beat()->set_round(m.round);
     put(m.view, to.mutable_beat()->mutable_view());
+    if (m.digest.slot == Slot(0)) return;
+    auto* d = to.mutable_beat()->mutable_digest();
+    d->set_slot(m.digest.slot.value);
+    put(m.digest.chain, d->mutable_chain());
+    put(m.digest.state, d->mutable_state());
   }
   void operator()(const BeatReply& m) const {
     to.mutable_beat_reply()->set_round(m.round);
@@ -437,18 +445,18 @@ bool decode_body(Decoder& d, const wire::PeerMessage& from, Message* out) {
       return true;
     case Case::kForward: {
       const auto& m = from.forward();
-      *out = Forward{d.ballot(m.ballot()), m.boot(), m.batch(), d.entries(m.entries())};
+      *out = Forward{d.ballot(m.ballot()), m.boot(), m.batch(), d.entries(m.entries()), NodeId(m.origin())};
       return true;
     }
     case Case::kForwardReply:
       *out = decode(d, from.forward_reply());
       return true;
     case Case::kReadIndex:
-      *out = ReadIndex{from.read_index().boot(), from.read_index().seq()};
+      *out = ReadIndex{from.read_index().boot(), from.read_index().seq(), NodeId(from.read_index().origin())};
       return true;
     case Case::kReadIndexReply: {
       const auto& m = from.read_index_reply();
-      *out = ReadIndexReply{m.boot(), m.seq(), m.ok(), Slot(m.index())};
+      *out = ReadIndexReply{m.boot(), m.seq(), m.ok(), Slot(m.index()), NodeId(m.origin())};
       return true;
     }
     case Case::kConfirm:
@@ -457,9 +465,13 @@ bool decode_body(Decoder& d, const wire::PeerMessage& from, Message* out) {
     case Case::kConfirmReply:
       *out = ConfirmReply{d.ballot(from.confirm_reply().ballot()), from.confirm_reply().round()};
       return true;
-    case Case::kBeat:
-      *out = Beat{from.beat().round(), d.view(from.beat().view())};
+    case Case::kBeat: {
+      const auto& told = from.beat().digest();
+      *out =
+          Beat{from.beat().round(), d.view(from.beat().view()),
+               StateDigest{Slot(told.slot()), Decoder::digest(told.chain()), Decoder::digest(told.state())}};
       return true;
+    }
     case Case::kBeatReply:
       *out = BeatReply{from.beat_reply().round(), d.view(from.beat_reply().view())};
       return true;

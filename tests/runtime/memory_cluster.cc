@@ -92,6 +92,7 @@ void MemoryMember::start() {
   node.snapshot_slice_bytes = 512;
   node.transfer_chunk_bytes = cluster_.transfer_chunk_bytes;
   node.history_slots = cluster_.history_slots;
+  node.digest_slots = 16;
   if (restored->has_value()) {
     node.snapshot = **restored;
     node.applied = node.snapshot->manifest.index;

@@ -29,6 +29,8 @@ class ListMachine final : public StateMachine {
   uint64_t snapshot_bytes_estimate() const override { return bytes_; }
 
   const std::vector<std::string>& list() const { return list_; }
+  // Memory of this member goes bad.
+  void rot() { digest_.lo ^= 1; }
 
  private:
   friend class ListSink;

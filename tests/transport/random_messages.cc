@@ -61,7 +61,7 @@ Message RandomMessages::make(size_t kind) {
     case 9:
       return Chosen{number32(), slot(), entries(), slot(), digest()};
     case 10:
-      return Forward{ballot(), number(), number(), entries()};
+      return Forward{ballot(), number(), number(), entries(), node()};
     case 11: {
       ForwardReply m;
       for (size_t i = random_() % 4; i > 0; --i) m.ids.push_back(RequestId{node(), number(), number()});
@@ -70,15 +70,15 @@ Message RandomMessages::make(size_t kind) {
       return m;
     }
     case 12:
-      return ReadIndex{number(), number()};
+      return ReadIndex{number(), number(), node()};
     case 13:
-      return ReadIndexReply{number(), number(), flag(), slot()};
+      return ReadIndexReply{number(), number(), flag(), slot(), node()};
     case 14:
       return Confirm{ballot(), number()};
     case 15:
       return ConfirmReply{ballot(), number()};
     case 16:
-      return Beat{number(), view()};
+      return Beat{number(), view(), state_digest()};
     case 17:
       return BeatReply{number(), view()};
     case 18:

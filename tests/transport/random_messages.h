@@ -36,6 +36,7 @@ class RandomMessages {
   NodeId node() { return NodeId(number32()); }
   Digest128 digest() { return Digest128{number(), number()}; }
   Ballot ballot() { return Ballot{number32(), number32(), static_cast<uint16_t>(number()), node()}; }
+  StateDigest state_digest() { return StateDigest{slot(), digest(), digest()}; }
   SlotRange range() {
     const uint64_t a = number();
     const uint64_t b = number();

@@ -211,7 +211,7 @@ TEST(Transport, ABigSnapshotChunkDoesNotDelayBeats) {
   world.until([] { return false; }, milliseconds(50));
   const auto chunk = std::make_shared<const std::string>(1u << 20, 'z');
   for (int i = 0; i < 16; ++i) pair.transports[1]->send(NodeId(2), SnapshotChunk{Slot(1), 0, 1, chunk});
-  pair.transports[1]->send(NodeId(2), Beat{5, {}});
+  pair.transports[1]->send(NodeId(2), Beat{5, {}, {}});
   ASSERT_TRUE(world.until([&] { return pair.sinks[2].messages.size() == 17; }));
   size_t position = 0;
   while (!std::holds_alternative<Beat>(pair.sinks[2].messages[position].second)) ++position;

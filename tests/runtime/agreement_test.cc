@@ -1,0 +1,181 @@
+#include "runtime/agreement.h"
+
+#include "gtest/gtest.h"
+#include "tests/runtime/memory_cluster.h"
+
+namespace decree {
+namespace {
+
+using runtime::Agreement;
+using testing::MemoryCluster;
+using testing::MemoryMember;
+using Verdict = Agreement::Verdict;
+
+Membership voters(uint32_t n, uint32_t learners = 0) {
+  std::vector<Member> list;
+  for (uint32_t i = 1; i <= n + learners; ++i) {
+    Member m;
+    m.node = NodeId(i);
+    if (i > n) m.role = MemberRole::learner;
+    list.push_back(m);
+  }
+  return make_membership(list);
+}
+
+StateDigest digest(uint64_t slot, uint64_t state, uint64_t chain = 1) {
+  return {Slot(slot), Digest128{chain, slot}, Digest128{state, slot}};
+}
+
+struct Three : ::testing::Test {
+  Verdict verdict(uint64_t now = 0) { return agreement.look(members, Tick(now)).verdict; }
+  Membership members = voters(3);
+  Agreement agreement{NodeId(1)};
+};
+
+TEST_F(Three, EqualDigestsAgreeAndOneOtherOfThreeIsNotEnoughToJudge) {
+  agreement.own(digest(1000, 7), Tick(0));
+  EXPECT_EQ(verdict(), Verdict::agrees);
+  agreement.heard(NodeId(2), digest(1000, 7), Tick(0));
+  EXPECT_EQ(verdict(), Verdict::agrees);
+  agreement.heard(NodeId(3), digest(1000, 8), Tick(0));
+  const Agreement::Finding found = agreement.look(members, Tick(0));
+  EXPECT_EQ(found.verdict, Verdict::agrees);
+  EXPECT_EQ(found.differing, std::vector<NodeId>{NodeId(3)});
+}
+
+TEST_F(Three, AgainstAMajorityItIsThisMemberThatIsWrong) {
+  agreement.own(digest(1000, 7), Tick(0));
+  agreement.heard(NodeId(2), digest(1000, 8), Tick(0));
+  EXPECT_EQ(verdict(), Verdict::agrees) << "one against one says nothing yet";
+  agreement.heard(NodeId(3), digest(1000, 8), Tick(0));
+  const Agreement::Finding found = agreement.look(members, Tick(0));
+  EXPECT_EQ(found.verdict, Verdict::diverged);
+  EXPECT_FALSE(found.histories_differ);
+  EXPECT_EQ(found.differing.size(), 2u);
+  EXPECT_NE(found.text.find("node=3"), std::string::npos) << found.text;
+}
+
+TEST_F(Three, OneAgainstOneIsUndecidedWhenTheThirdStaysSilent) {
+  agreement.own(digest(1000, 7, 1), Tick(10));
+  agreement.heard(NodeId(2), digest(1000, 7, 2), Tick(11));
+  EXPECT_EQ(verdict(10 + Agreement::kWaitTicks - 1), Verdict::agrees);
+  const Agreement::Finding found = agreement.look(members, Tick(10 + Agreement::kWaitTicks));
+  EXPECT_EQ(found.verdict, Verdict::undecided);
+  EXPECT_TRUE(found.histories_differ);
+  agreement.heard(NodeId(3), digest(1000, 7, 2), Tick(2000));
+  EXPECT_EQ(verdict(2000), Verdict::diverged) << "the third has come and decides it";
+}
+
+TEST_F(Three, ThreeDifferentStatesAreUndecidedAtOnce) {
+  agreement.own(digest(1000, 7), Tick(0));
+  agreement.heard(NodeId(2), digest(1000, 8), Tick(0));
+  agreement.heard(NodeId(3), digest(1000, 9), Tick(0));
+  EXPECT_EQ(verdict(), Verdict::undecided);
+}
+
+TEST_F(Three, OtherSlotsAreNotCompared) {
+  agreement.own(digest(1000, 7), Tick(0));
+  agreement.heard(NodeId(2), digest(2000, 8), Tick(0));
+  agreement.heard(NodeId(3), digest(2000, 8), Tick(0));
+  EXPECT_EQ(verdict(5000), Verdict::agrees);
+  agreement.own(digest(2000, 7), Tick(1));
+  EXPECT_EQ(verdict(), Verdict::diverged) << "it has come to the slot that the others told about";
+}
+
+TEST_F(Three, AMemberThatBeganAnewIsNotJudgedByItsFormerSelf) {
+  agreement.own(digest(1000, 7), Tick(0));
+  agreement.heard(NodeId(2), digest(1000, 7), Tick(0));
+  agreement.heard(NodeId(3), digest(1000, 8), Tick(0));
+  agreement.own(digest(2000, 9), Tick(0));
+  agreement.heard(NodeId(2), digest(2000, 9), Tick(0));
+  agreement.heard(NodeId(3), digest(2000, 9), Tick(0));
+  EXPECT_TRUE(agreement.look(members, Tick(0)).differing.empty());
+}
+
+TEST_F(Three, ALearnerIsJudgedAndJudgesNobody) {
+  members = voters(3, 1);
+  Agreement learner(NodeId(4));
+  learner.own(digest(1000, 8), Tick(0));
+  learner.heard(NodeId(1), digest(1000, 7), Tick(0));
+  learner.heard(NodeId(2), digest(1000, 7), Tick(0));
+  EXPECT_EQ(learner.look(members, Tick(0)).verdict, Verdict::diverged);
+  agreement.own(digest(1000, 7), Tick(0));
+  agreement.heard(NodeId(4), digest(1000, 8), Tick(0));
+  EXPECT_TRUE(agreement.look(members, Tick(5000)).differing.empty());
+}
+
+TEST_F(Three, MemoryIsBoundedWhateverAPeerTells) {
+  agreement.own(digest(1'000'000, 7), Tick(0));
+  for (uint64_t s = 1; s < 100'000; ++s) agreement.heard(NodeId(2), digest(s, 8), Tick(0));
+  for (uint64_t s = 2'000'000; s < 2'001'000; ++s) agreement.heard(NodeId(3), digest(s, 8), Tick(0));
+  EXPECT_EQ(verdict(5000), Verdict::agrees);
+}
+
+// ---- three whole members ----
+
+struct Cluster : ::testing::Test {
+  void start(size_t n = 3) {
+    for (size_t i = 1; i <= n; ++i) cluster.member(i).start();
+    ASSERT_TRUE(cluster.until([&] { return cluster.leader() != nullptr; }));
+  }
+  size_t leader() { return cluster.leader()->node().replica().self().value; }
+  MemoryCluster cluster{3, 21};
+};
+
+TEST_F(Cluster, AMemberWhoseStateRottedTakesNoPartAnyMoreAndTheOthersGoOn) {
+  start();
+  ASSERT_NE(cluster.put(1, "before"), "");
+  const size_t wrong = leader() % 3 + 1;
+  cluster.member(wrong).machine().rot();
+  ASSERT_NE(cluster.put(leader(), "after"), "");
+  ASSERT_TRUE(cluster.until([&] { return cluster.member(wrong).node().failure().has_value(); }));
+  const auto& found = cluster.member(wrong).node().divergence();
+  ASSERT_TRUE(found.has_value());
+  EXPECT_FALSE(found->histories_differ);
+  EXPECT_NE(cluster.put(leader(), "without it"), "");
+  for (size_t n = 1; n <= 3; ++n) EXPECT_EQ(cluster.member(n).node().failure().has_value(), n == wrong);
+}
+
+TEST_F(Cluster, ALeaderWhoseStateRottedIsReplaced) {
+  start();
+  ASSERT_NE(cluster.put(1, "before"), "");
+  const size_t wrong = leader();
+  cluster.member(wrong).machine().rot();
+  ASSERT_TRUE(cluster.until([&] { return cluster.member(wrong).node().failure().has_value(); }))
+      << "noticed though nothing is written";
+  cluster.isolate(wrong, true);  // the process ends: its connections close
+  ASSERT_TRUE(cluster.until([&] { return cluster.leader() != nullptr && leader() != wrong; }));
+  EXPECT_NE(cluster.put(leader(), "after"), "");
+}
+
+TEST_F(Cluster, OneAgainstOneBothSaySoAndNobodyLeaves) {
+  start(2);
+  ASSERT_NE(cluster.put(1, "before"), "");
+  cluster.member(1).machine().rot();
+  ASSERT_TRUE(cluster.until([&] {
+    return cluster.member(1).node().status().state_disputed &&
+           cluster.member(2).node().status().state_disputed;
+  }));
+  EXPECT_FALSE(cluster.member(1).node().failure().has_value());
+  EXPECT_FALSE(cluster.member(2).node().failure().has_value());
+}
+
+TEST_F(Cluster, HealthyMembersNeverDifferWhateverTheirWay) {
+  cluster.snapshot_count = 40;
+  start();
+  for (int i = 0; i < 60; ++i) ASSERT_NE(cluster.put(leader(), "a" + std::to_string(i)), "");
+  const size_t laggard = leader() % 3 + 1;
+  cluster.isolate(laggard, true);
+  for (int i = 0; i < 200; ++i) ASSERT_NE(cluster.put(leader(), "b" + std::to_string(i)), "");
+  cluster.isolate(laggard, false);
+  for (int i = 0; i < 60; ++i) ASSERT_NE(cluster.put(leader(), "c" + std::to_string(i)), "");
+  cluster.until([] { return false; }, 400);
+  for (size_t n = 1; n <= 3; ++n) {
+    EXPECT_FALSE(cluster.member(n).node().failure().has_value())
+        << cluster.member(n).node().failure()->message;
+    EXPECT_FALSE(cluster.member(n).node().status().state_disputed);
+  }
+}
+
+}  // namespace
+}  // namespace decree

@@ -49,7 +49,7 @@ BeatView Replica::Impl::own_view() const {
   view.happy = happy();
   view.decided = acceptor.decided();
   view.upto = acceptor.durable_upto();
-  view.disk_ok = disk_ok;
+  view.disk_ok = disk_good();
   view.voter = votes();
   view.boot = boot;
   return view;
@@ -134,10 +134,16 @@ bool Replica::Impl::fresh(const Peer& p) const {
   return p.link_up && p.ever_replied && now.value - p.last_reply.value < options.suspicion_ticks;
 }
 
+bool Replica::Impl::disk_hangs() const {
+  const bool outstanding = acceptor.persisted_upto().value + 1 < next_token.value;
+  return outstanding && now.value - sync_progress.value >= options.stalled_sync_ticks;
+}
+
 bool Replica::Impl::happy() const {
   if (role == Role::candidate) return false;
   if (role == Role::leader) {
-    if (!disk_ok || draining || retired) return false;
+    DECREE_SOMETIMES("a leader's disk hangs", disk_hangs());
+    if (!disk_good() || !applying_ok || draining || retired) return false;
     DECREE_SOMETIMES("a leader's Bills stand still",
                      !bills.empty() && now.value - bill_progress.value >= options.stalled_bill_ticks);
     if (!bills.empty() && now.value - bill_progress.value >= options.stalled_bill_ticks) return false;
@@ -153,7 +159,8 @@ bool Replica::Impl::happy() const {
 }
 
 bool Replica::Impl::may_take_over(uint32_t* rank) const {
-  if (role != Role::follower || retired || !disk_ok || now < quiet_until || !votes()) return false;
+  if (role != Role::follower || retired || !disk_good() || !applying_ok || now < quiet_until || !votes())
+    return false;
   uint32_t responders = 1;
   *rank = 0;
   const Slot own = std::max(acceptor.durable_upto(), acceptor.decided());
@@ -182,7 +189,7 @@ void Replica::Impl::consider_takeover() {
   // at once.
   if (!eligible) eligible_since = now;
   eligible = true;
-  const uint64_t delay = static_cast<uint64_t>(rank) * options.beat_ticks / 2;
+  const uint64_t delay = static_cast<uint64_t>(rank) * options.beat_ticks / 2 + options.takeover_delay_ticks;
   if (now.value - eligible_since.value >= delay) start_election();
 }
 
@@ -214,7 +221,7 @@ void Replica::Impl::transfer_leadership(NodeId to) {
 
 void Replica::Impl::on_transfer_now(NodeId from, const TransferNow& m) {
   if (m.ballot.node != from || m.ballot != leader || role != Role::follower) return;
-  if (retired || !disk_ok || !votes()) return;
+  if (retired || !disk_good() || !applying_ok || !votes()) return;
   DECREE_SOMETIMES("leadership is handed over", true);
   start_election();
 }

@@ -162,19 +162,36 @@ void Replica::Impl::proposer_tick() {
   }
 }
 
-NodeId Replica::Impl::leader_to_ask() const {
+NodeId Replica::Impl::connected_leader() const {
   if (leader.is_none() || leader.node == self) return NodeId(0);
   for (const Peer& p : peers)
     if (p.node == leader.node && fresh(p)) return p.node;
   return NodeId(0);
 }
 
+// A neighbour that is content and does not lead hears from the leader itself.
+Replica::Impl::Route Replica::Impl::route_to_leader() const {
+  if (const NodeId direct = connected_leader(); direct != NodeId(0)) return Route{direct, leader};
+  Route route;
+  if (role != Role::follower) return route;
+  for (const Peer& p : peers) {
+    const Ballot theirs = p.view.leader;
+    if (p.former || !fresh(p) || !p.view.happy || theirs.epoch != membership.epoch || theirs.node == p.node ||
+        theirs.node == self)
+      continue;
+    if (theirs > route.leader) route = Route{p.node, theirs};
+  }
+  DECREE_SOMETIMES("the leader is reached through a neighbour", route.to != NodeId(0));
+  return route;
+}
+
 void Replica::Impl::forward_waiting() {
-  const NodeId to = leader_to_ask();
-  if (to == NodeId(0)) return;
+  if (waiting.empty()) return;
+  const Route route = route_to_leader();
+  if (route.to == NodeId(0)) return;
   while (!waiting.empty()) {
     Forward forward;
-    forward.ballot = leader;
+    forward.ballot = route.leader;
     forward.boot = boot;
     forward.batch = ++forward_batch;
     uint64_t bytes = 0;
@@ -182,19 +199,30 @@ void Replica::Impl::forward_waiting() {
            bytes < options.accept_bytes_max) {
       Entry& entry = waiting.front().entry;
       bytes += entry.weight_bytes();
-      in_doubt.emplace(entry.id, InDoubt{leader.term(), now});
+      in_doubt.emplace(entry.id, InDoubt{route.leader.term(), now});
       forward.entries.push_back(std::move(entry));
       waiting.pop_front();
     }
     waiting_bytes -= std::min(waiting_bytes, bytes);
-    send(to, std::move(forward));
+    send(route.to, std::move(forward));
   }
 }
 
 void Replica::Impl::on_forward(NodeId from, const Forward& m) {
+  if (m.ballot.is_none()) return;
+  if (m.ballot != led) {
+    // Passed on once and never answered by this member: a copy of it may have arrived already.
+    if (m.origin != NodeId(0) || m.ballot != leader || connected_leader() == NodeId(0)) return;
+    DECREE_SOMETIMES("proposals are passed on for a neighbour", true);
+    Forward onwards = m;
+    onwards.origin = from;
+    send(leader.node, std::move(onwards));
+    return;
+  }
+  const NodeId origin = m.origin == NodeId(0) ? from : m.origin;
+  if (origin == self) return;
   // A copy of a batch that was taken before must never be answered "definitely not".
-  if (m.ballot.is_none() || m.ballot != led) return;
-  ForwardSeen& seen = forwards_seen[from];
+  ForwardSeen& seen = forwards_seen[origin];
   DECREE_SOMETIMES("a forwarded batch comes twice", seen.boot == m.boot && m.batch <= seen.batch);
   if (seen.boot == m.boot && m.batch <= seen.batch && !planted(PlantedBug::forward_taken_twice)) return;
   if (m.boot < seen.boot) return;
@@ -203,8 +231,8 @@ void Replica::Impl::on_forward(NodeId from, const Forward& m) {
   for (const Entry& entry : m.entries) {
     const bool room =
         waiting.size() < options.proposals_queued_max && waiting_bytes < options.proposals_queued_bytes_max;
-    if (!is_leader() || ballot != m.ballot || !room || membership.find(from) == nullptr ||
-        entry.id.node != from || (entry.kind != EntryKind::command && entry.kind != EntryKind::stop_sign)) {
+    if (!is_leader() || ballot != m.ballot || !room || membership.find(origin) == nullptr ||
+        entry.id.node != origin || (entry.kind != EntryKind::command && entry.kind != EntryKind::stop_sign)) {
       refused.push_back(entry.id);
       continue;
     }
@@ -215,10 +243,14 @@ void Replica::Impl::on_forward(NodeId from, const Forward& m) {
   if (!refused.empty()) send(from, ForwardReply{std::move(refused), Outcome::definitely_not, {}});
 }
 
-void Replica::Impl::on_forward_reply(NodeId, const ForwardReply& m) {
+void Replica::Impl::on_forward_reply(NodeId from, const ForwardReply& m) {
   if (m.outcome != Outcome::definitely_not) return;
-  for (const RequestId& id : m.ids)
+  std::map<NodeId, std::vector<RequestId>> passed_on;
+  for (const RequestId& id : m.ids) {
+    if (id.node != self && id.node != from && peer(id.node) != nullptr) passed_on[id.node].push_back(id);
     if (in_doubt.erase(id) > 0) outcome(id, Outcome::definitely_not, m.refused);
+  }
+  for (auto& [node, ids] : passed_on) send(node, ForwardReply{std::move(ids), m.outcome, m.refused});
 }
 
 }  // namespace decree

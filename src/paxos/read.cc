@@ -36,13 +36,13 @@ void Replica::Impl::read_ready(uint64_t seq, bool ok, Slot index) {
 }
 
 void Replica::Impl::reads_end_turn() {
-  if (!ready && !ready_index_known && !ready_asked && (is_leader() || leader_to_ask() != NodeId(0))) {
+  if (!ready && !ready_index_known && !ready_asked && (is_leader() || route_to_leader().to != NodeId(0))) {
     ready_asked = true;
     reads_parked.push_back(LocalRead{kReadyProbe, now});
   }
   if (is_leader()) {
     for (const LocalRead& read : reads_parked)
-      reads_waiting.push_back(ReadWaiter{self, boot, read.seq, read.since});
+      reads_waiting.push_back(ReadWaiter{self, boot, read.seq, read.since, {}});
     reads_parked.clear();
     // Until the barrier is decided a later leader may never find the slot that would have to be named.
     // Behind a proposed stop sign the next epoch may decide without anybody of this one: it answers.
@@ -54,8 +54,9 @@ void Replica::Impl::reads_end_turn() {
     }
     return;
   }
-  const NodeId to = leader_to_ask();
-  if (to == NodeId(0) || reads_parked.empty() || !reads_asked.empty()) return;
+  if (reads_parked.empty() || !reads_asked.empty()) return;
+  const NodeId to = route_to_leader().to;
+  if (to == NodeId(0)) return;
   reads_asked.swap(reads_parked);
   read_asked_at = now;
   send(to, ReadIndex{boot, ++read_batch, {}});
@@ -65,7 +66,7 @@ void Replica::Impl::answer_read(const ReadWaiter& waiter, bool ok, Slot index) {
   if (waiter.from == self) {
     read_ready(waiter.seq, ok, index);
   } else {
-    send(waiter.from, ReadIndexReply{waiter.boot, waiter.seq, ok, index, {}});
+    send(waiter.from, ReadIndexReply{waiter.boot, waiter.seq, ok, index, waiter.origin});
   }
 }
 
@@ -131,19 +132,34 @@ void Replica::Impl::finish_read_round() {
 }
 
 void Replica::Impl::on_read_index(NodeId from, const ReadIndex& m) {
-  if (!is_leader() || reads_waiting.size() >= options.reads_queued_max) {
-    send(from, ReadIndexReply{m.boot, m.seq, false, Slot(0), {}});
+  if (!is_leader() && m.origin == NodeId(0) && connected_leader() != NodeId(0)) {
+    DECREE_SOMETIMES("a read is passed on for a neighbour", true);
+    send(leader.node, ReadIndex{m.boot, m.seq, from});
     return;
   }
-  reads_waiting.push_back(ReadWaiter{from, m.boot, m.seq, now});
+  if (!is_leader() || reads_waiting.size() >= options.reads_queued_max) {
+    send(from, ReadIndexReply{m.boot, m.seq, false, Slot(0), m.origin});
+    return;
+  }
+  reads_waiting.push_back(ReadWaiter{from, m.boot, m.seq, now, m.origin});
 }
 
-void Replica::Impl::on_read_index_reply(NodeId, const ReadIndexReply& m) {
+void Replica::Impl::on_read_index_reply(NodeId from, const ReadIndexReply& m) {
+  if (m.origin != NodeId(0)) {  // for the neighbour that asked through this member
+    if (m.origin != self && peer(m.origin) != nullptr)
+      send(m.origin, ReadIndexReply{m.boot, m.seq, m.ok, m.index, {}});
+    return;
+  }
   if (m.boot != boot || m.seq != read_batch || reads_asked.empty()) return;
   DECREE_SOMETIMES("a leader refuses a read round", !m.ok);
   if (!m.ok) {  // asked again by the tick or when somebody else leads, not at the speed of the network
     read_asked_at = now;
     return;
+  }
+  // No leader tells this member what is decided when it answers through a neighbour.
+  if (from != leader.node && m.index > acceptor.decided()) {
+    want_laws(m.index, from);
+    if (!learn_outstanding) ask_for_laws();
   }
   std::vector<LocalRead> asked;
   asked.swap(reads_asked);

@@ -54,6 +54,7 @@ Peer* Replica::Impl::peer(NodeId node) {
 
 LogToken Replica::Impl::persist(Record record) {
   const LogToken token = next_token;
+  if (acceptor.persisted_upto().value + 1 == token.value) sync_progress = now;
   next_token = LogToken(next_token.value + 1);
   out->persist.push_back(PersistedRecord{token, std::move(record)});
   return token;
@@ -114,7 +115,10 @@ void Replica::Impl::step(const Input& input, Effects& effects) {
                  [&](const SnapshotTaken& in) { on_snapshot_taken(in); },
                  [&](const SnapshotInstalled& in) { on_snapshot_installed(in); },
                  [&](const LogRead& in) { on_log_read(in); },
-                 [&](const DiskHealth& in) { disk_ok = in.ok; },
+                 [&](const DiskHealth& in) {
+                   disk_ok = in.ok;
+                   applying_ok = in.applying;
+                 },
                  [&](const TransferLeadership& in) { transfer_leadership(in.to); },
                  [&](const Retire&) {
                    retired = true;
@@ -162,6 +166,7 @@ void Replica::Impl::on_persisted(LogToken upto) {
   if (upto <= acceptor.persisted_upto()) return;
   DECREE_CHECK(upto < next_token, "only records that were handed out can become durable");
   acceptor.persisted(upto);
+  sync_progress = now;
   while (!deferred.empty() && deferred.front().token <= upto) {
     Outgoing message = std::move(deferred.front().message);
     deferred.pop_front();
@@ -272,7 +277,7 @@ void Replica::Impl::trim_cache() {
 
 void Replica::Impl::submit(Entry entry) {
   if (waiting.size() >= options.proposals_queued_max || waiting_bytes >= options.proposals_queued_bytes_max ||
-      retired || membership.find(self) == nullptr) {
+      membership.find(self) == nullptr) {
     DECREE_SOMETIMES("the core's queue of proposals is full", true);
     outcome(entry.id, Outcome::definitely_not);
     if (!planted(PlantedBug::refused_but_queued)) return;
@@ -312,7 +317,9 @@ void Replica::Impl::expire_waiting() {
 void Replica::Impl::end_turn(Effects& effects) {
   out = &effects;
   if (is_leader()) {
-    propose_queued();
+    // A leader that hands over lets its clients wait: what it proposed now, its successor would have to find.
+    DECREE_SOMETIMES("a leader that hands over holds back proposals", draining && !waiting.empty());
+    if (!draining) propose_queued();
     replicate();
   } else {
     forward_waiting();

@@ -96,6 +96,9 @@ struct Replica::Impl {
   void consider_takeover();
   bool may_take_over(uint32_t* rank) const;
   void count_election();
+  // A record has been on its way to this member's disk for too long: the disk hangs.
+  bool disk_hangs() const;
+  bool disk_good() const { return disk_ok && !disk_hangs(); }
   // So many ticks, and more with every Election that led to nothing: where an Election takes longer than its
   // time (starved processes, much to fetch), none would ever come to its end.
   uint64_t patient(uint32_t ticks) const;
@@ -161,6 +164,7 @@ struct Replica::Impl {
     uint64_t boot = 0;
     uint64_t seq = 0;
     Tick since;
+    NodeId origin;  // asked through `from`; 0: for itself
   };
   void on_read(uint64_t seq);
   void on_read_index(NodeId from, const ReadIndex& m);
@@ -179,8 +183,14 @@ struct Replica::Impl {
   // ---- common ----
   Peer* peer(NodeId node);
   bool is_leader() const { return role == Role::leader; }
-  // A connected leader other than this member, that proposals and reads can be handed to; 0 = none.
-  NodeId leader_to_ask() const;
+  // Whom to hand proposals and reads to: a connected leader other than this member, or else a neighbour that
+  // hears from one (chained links, protocol 2.12).
+  struct Route {
+    NodeId to;  // 0 = nobody
+    Ballot leader;
+  };
+  Route route_to_leader() const;
+  NodeId connected_leader() const;
   // Last slot proposed by this leader. The log may hold stale accepted values above it: they are nobody's
   // Bills.
   Slot last_slot() const { return acceptor.next_acceptable().prev(); }
@@ -273,6 +283,8 @@ struct Replica::Impl {
   Tick beat_sent;
   bool beat_soon = false;
   bool disk_ok = true;
+  bool applying_ok = true;
+  Tick sync_progress;  // last time a sync ended, or began after an idle time
   bool draining = false;
   bool retired = false;
   bool eligible = false;  // might take over, but for the delay

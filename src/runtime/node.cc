@@ -121,7 +121,7 @@ void Node::on_disk_health(bool ok) {
   note(ok ? Severity::info : Severity::error, ok ? "disk has space again" : "disk full",
        ok ? "writes are taken again"
           : "new writes are refused and this member does not vote until space is freed; reads go on");
-  first_.emplace_back(DiskHealth{ok});
+  first_.emplace_back(DiskHealth{disk_ok_, applying_ok_});
 }
 
 void Node::retire() { clients_.emplace_back(Retire{}); }
@@ -257,6 +257,7 @@ void Node::step_inputs() {
     tick_.reset();
     step(Ticked{now_});
     transfer_->on_tick();
+    watch_applying();
     compare_digests();
   }
   // Peers come first, but never starve the clients.
@@ -519,6 +520,19 @@ ConsensusStatus Node::status() const {
     status.members.push_back(std::move(peer));
   }
   return status;
+}
+
+// Decided and durable here is what counts: a disk that hangs is the core's to notice.
+void Node::watch_applying() {
+  if (options_.apply_lag_ticks == 0 || now_.value - to_apply_since_.value < options_.apply_lag_ticks) return;
+  const bool ok = applied_ >= to_apply_ || decided_.empty();
+  to_apply_ = decided_.empty() ? applied_ : decided_.back().slot;
+  to_apply_since_ = now_;
+  if (ok == applying_ok_) return;
+  applying_ok_ = ok;
+  note(ok ? Severity::info : Severity::warn, ok ? "applying has caught up" : "applying lags",
+       "applied=" + std::to_string(applied_.value) + " decided=" + std::to_string(to_apply_.value));
+  first_.emplace_back(DiskHealth{disk_ok_, applying_ok_});
 }
 
 // ---- agreement (docs/decisions/0016) ----

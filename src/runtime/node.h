@@ -67,6 +67,9 @@ struct NodeOptions {
   uint32_t digest_slots = 1000;
   uint32_t digest_idle_ticks = 100;
 
+  // What was decided so long ago and is not applied here: this member does not lead (0: never looked at).
+  uint32_t apply_lag_ticks = 100;
+
   uint32_t history_slots = 1024;  // slots whose story is remembered for explain(); 0: none
 };
 
@@ -139,6 +142,7 @@ class Node : public Consensus {
 
   void step_inputs();
   void record_history();
+  void watch_applying();
   void take_digest();
   void compare_digests();
   void step(const Input& input);
@@ -203,6 +207,9 @@ class Node : public Consensus {
   std::map<NodeId, bool> log_reads_;  // one catch-up read in flight per peer
   Tick now_;
   bool disk_ok_ = true;
+  bool applying_ok_ = true;
+  Slot to_apply_;  // decided when last looked at; must be applied when looked at again
+  Tick to_apply_since_;
   uint64_t next_seq_ = 1;
   bool background_left_ = false;
   NodeCounters counters_;

@@ -9,6 +9,7 @@ namespace decree {
 namespace {
 
 using testing::Frame;
+using testing::is;
 using testing::TestCluster;
 
 using Log = std::vector<std::string>;
@@ -115,6 +116,64 @@ TEST(Connectivity, CloudflareAPartitionBetweenOneFollowerAndTheLeaderCostsNothin
     EXPECT_EQ(g.highest_round(), round);
     EXPECT_TRUE(g.decides(3, "still working", 5));
   }
+}
+
+// The far end of the chain serves its clients through the neighbour, as soon as it suspects its own link.
+TEST(Connectivity, ChainedTheFarMemberWritesAndReadsThroughItsNeighbour) {
+  for (const bool closed : {false, true}) {
+    SCOPED_TRACE(closed ? "connection closed" : "link silent");
+    Graph g(3);
+    g.lead(1);
+    g.only({{1, 2}, {2, 3}}, closed);
+    g.cluster.tick(bound({}));
+    const uint32_t round = g.highest_round();
+    ASSERT_TRUE(g.decides(1, "from the leader", 5));
+    ASSERT_TRUE(g.decides(3, "from the far end", 40));
+    EXPECT_EQ(g.cluster.log(1), (Log{"from the leader", "from the far end"}));
+    const Slot decided = g.cluster.at(1).status().decided;
+    g.cluster.member(3).reads.clear();
+    g.cluster.input(3, Read{77});
+    ASSERT_TRUE(g.cluster.tick_until([&] { return !g.cluster.member(3).reads.empty(); }, 5));
+    const ReadReady read = g.cluster.member(3).reads.front();
+    EXPECT_TRUE(read.ok);
+    EXPECT_EQ(read.seq, 77u);
+    EXPECT_GE(read.index, decided);
+    EXPECT_TRUE(g.cluster.tick_until([&] { return g.cluster.at(3).status().applied >= read.index; }, 40));
+    EXPECT_EQ(g.highest_round(), round) << "nobody has to lead for it";
+  }
+}
+
+TEST(Connectivity, ChainedAMemberThatStartsBehindANeighbourBecomesReadyThroughIt) {
+  Graph g(3);
+  g.lead(1);
+  ASSERT_TRUE(g.decides(1, "before", 5));
+  g.cluster.crash(3);
+  g.cluster.restart(3);
+  g.only({{1, 2}, {2, 3}}, true);
+  EXPECT_TRUE(g.cluster.tick_until([&] { return g.cluster.at(3).status().ready; }, 100));
+  EXPECT_EQ(g.cluster.log(3), Log{"before"});
+}
+
+TEST(Connectivity, ChainedARefusalFindsItsWayBackAndNothingIsPassedOnTwice) {
+  Graph g(4);
+  g.lead(1);
+  g.only({{1, 2}, {1, 4}, {2, 3}}, true);
+  g.cluster.tick(bound({}));
+  const Ballot ballot = g.cluster.at(1).status().leader;
+  g.cluster.drop = [](const Frame&) { return true; };
+  g.cluster.tick(1);
+  g.cluster.propose(3, 9, "never arrives");
+  const RequestId id{NodeId(3), 1, 9};
+  g.cluster.input(2, Received{NodeId(1), ForwardReply{{id}, Outcome::definitely_not}});
+  EXPECT_EQ(g.cluster.deliver_if([](const Frame& f) { return is<ForwardReply>(f) && f.to == NodeId(3); }),
+            1u);
+  ASSERT_EQ(g.cluster.member(3).outcomes.size(), 1u);
+  EXPECT_EQ(g.cluster.member(3).outcomes.front().outcome, Outcome::definitely_not);
+  // What came through one neighbour already goes no further.
+  g.cluster.net().clear();
+  g.cluster.input(2, Received{NodeId(4), Forward{ballot, 1, 1, {testing::command(3, 10, "x")}, NodeId(3)}});
+  g.cluster.input(2, Received{NodeId(4), ReadIndex{1, 5, NodeId(3)}});
+  for (const Frame& f : g.cluster.net()) EXPECT_FALSE(is<Forward>(f) || is<ReadIndex>(f));
 }
 
 TEST(Connectivity, AOneWayLinkCountsAsNone) {

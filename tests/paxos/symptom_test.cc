@@ -275,6 +275,126 @@ TEST(Leadership, ARetiredLeaderWithNobodyToHandOverToIsReplacedWhenSomebodyRetur
   EXPECT_TRUE(c.tick_until([&] { return c.leader() == a || c.leader() == b; }, 300));
 }
 
+TEST(Leadership, ALeaderThatHandsOverProposesNothingMoreAndItsClientsAreServedByTheNext) {
+  TestCluster c(3);
+  const uint32_t leader = c.elect();
+  const Ballot old = c.at(leader).status().leader;
+  c.propose(leader, 1, "before");
+  c.tick(2);
+  c.input(leader, Retire{});
+  c.propose(leader, 2, "while handing over");
+  for (const Frame& f : c.net()) {
+    const auto* accept = std::get_if<Accept>(&f.message);
+    EXPECT_TRUE(accept == nullptr || accept->entries.empty());
+  }
+  ASSERT_TRUE(c.tick_until([&] { return c.leader() != leader; }, 50));
+  EXPECT_GT(c.at(c.leader()).status().leader, old);
+  c.propose(leader, 3, "after");
+  EXPECT_TRUE(c.tick_until([&] { return c.log(leader).size() == 3; }, 50));
+  EXPECT_EQ(c.log(leader), (Log{"before", "while handing over", "after"}));
+  EXPECT_EQ(count_outcomes(c, leader, Outcome::definitely_not), 0u);
+}
+
+TEST(Leadership, AHandOverThatNobodyTakesEndsAndTheLeaderGoesOn) {
+  TestCluster c(3);
+  const uint32_t leader = c.elect();
+  c.drop = [](const Frame& f) { return is<TransferNow>(f) || is<Prepare>(f); };
+  c.input(leader, TransferLeadership{NodeId(0)});
+  c.propose(leader, 1, "held back for a while");
+  c.tick(20);
+  EXPECT_TRUE(c.log(leader).empty());
+  EXPECT_TRUE(c.tick_until([&] { return c.log(leader).size() == 1; }, 200));
+}
+
+// Its Bills are decided by the others' disks, and its own clients wait for its own for ever (A10).
+TEST(Leadership, ALeaderWhoseDiskHangsIsReplacedThoughTheOthersDecideItsBills) {
+  TestCluster c(3);
+  const uint32_t leader = c.elect();
+  c.propose(leader, 1, "before");
+  c.tick(5);
+  c.member(leader).auto_sync = false;
+  c.propose(leader, 2, "while its disk hangs");
+  const Options o;
+  ASSERT_TRUE(c.tick_until([&] { return c.leader() != 0 && c.leader() != leader; },
+                           o.stalled_sync_ticks + 6 * o.beat_ticks));
+  const uint32_t next = c.leader();
+  c.propose(next, 3, "at the next");
+  EXPECT_TRUE(c.tick_until([&] { return c.log(next).size() == 3; }, 20));
+  c.tick(300);
+  EXPECT_EQ(c.leader(), next) << "a hung disk leads no more";
+  c.member(leader).auto_sync = true;
+  c.sync(leader);
+  EXPECT_TRUE(c.tick_until([&] { return c.log(leader).size() == 3; }, 50));
+}
+
+TEST(Leadership, AMemberWhoseDiskHangsDoesNotRun) {
+  TestCluster c(3);
+  const uint32_t leader = c.elect();
+  const uint32_t hung = leader % 3 + 1;
+  const uint32_t other = hung % 3 + 1;
+  c.propose(leader, 1, "x");
+  c.tick(5);
+  c.member(hung).auto_sync = false;
+  c.propose(leader, 2, "y");
+  c.tick(Options().stalled_sync_ticks + 5);
+  const uint64_t before = c.at(hung).status().elections;
+  c.crash(leader);
+  c.tick(400);
+  EXPECT_EQ(c.at(hung).status().elections, before);
+  EXPECT_EQ(c.leader(), 0u) << other << " alone is no quorum";
+  c.member(hung).auto_sync = true;
+  c.sync(hung);
+  EXPECT_TRUE(c.tick_until([&] { return c.leader() != 0; }, 200)) << "a disk that is back counts again";
+}
+
+TEST(Leadership, WhereAllDisksHangTheLeaderStaysAndGoesOn) {
+  TestCluster c(3);
+  const uint32_t leader = c.elect();
+  const Ballot ballot = c.at(leader).status().leader;
+  for (uint32_t n = 1; n <= 3; ++n) c.member(n).auto_sync = false;
+  c.propose(leader, 1, "x");
+  c.tick(400);
+  for (uint32_t n = 1; n <= 3; ++n) {
+    c.member(n).auto_sync = true;
+    c.sync(n);
+  }
+  EXPECT_TRUE(c.tick_until([&] { return c.log(leader).size() == 1; }, 50));
+  EXPECT_EQ(c.at(leader).status().leader, ballot) << "shared slow storage is no reason to elect";
+}
+
+TEST(Leadership, ALeaderWhoseApplyingLagsIsReplacedAndVotesOn) {
+  TestCluster c(3);
+  const uint32_t leader = c.elect();
+  c.propose(leader, 1, "before");
+  c.tick(5);
+  c.input(leader, DiskHealth{true, false});
+  ASSERT_TRUE(c.tick_until([&] { return c.leader() != 0 && c.leader() != leader; }, 60));
+  const uint32_t next = c.leader();
+  const uint32_t third = 6 - leader - next;
+  c.crash(third);
+  c.propose(next, 2, "with the laggard's vote");
+  EXPECT_TRUE(c.tick_until([&] { return c.log(next).size() == 2; }, 20));
+}
+
+TEST(Leadership, APreferenceDelaysAndNeverForbids) {
+  for (uint32_t reluctant = 1; reluctant <= 3; ++reluctant) {
+    TestCluster c(3);
+    c.options_of[reluctant].takeover_delay_ticks = 80;
+    c.crash(reluctant);
+    c.restart(reluctant);
+    const uint32_t leader = c.elect();
+    ASSERT_NE(leader, reluctant);
+    c.crash(leader);
+    ASSERT_TRUE(c.tick_until([&] { return c.leader() != 0; }, 200));
+    EXPECT_NE(c.leader(), reluctant) << "somebody else could";
+    c.restart(leader);
+    c.tick(60);
+    for (uint32_t n = 1; n <= 3; ++n)
+      if (n != reluctant) c.input(n, DiskHealth{true, false});
+    EXPECT_TRUE(c.tick_until([&] { return c.leader() == reluctant; }, 300)) << "nobody else may";
+  }
+}
+
 TEST(Leadership, TwoMembersDecideTogetherAndNeverAlone) {
   TestCluster c(2);
   const uint32_t leader = c.elect();

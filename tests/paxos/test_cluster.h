@@ -152,7 +152,7 @@ class TestCluster {
 
   void boot(uint32_t node) {
     TestMember& m = members_.at(node);
-    Options options = options_;
+    Options options = options_of.contains(node) ? options_of.at(node) : options_;
     options.seed = 100 + node;
     m.applied = m.disk.snapshot.prefix;
     m.jobs.clear();
@@ -261,6 +261,9 @@ class TestCluster {
     m.unsynced.erase(m.unsynced.begin(), end);
     input(node, Persisted{upto});
   }
+
+  // Of single members, from their next start on.
+  std::map<uint32_t, Options> options_of;
 
   // Which frames never arrive.
   std::function<bool(const Frame&)> drop = [](const Frame&) { return false; };

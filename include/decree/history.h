@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "decree/membership.h"
 #include "decree/types.h"
 
 namespace decree {
@@ -43,6 +44,10 @@ struct SlotHistory {
   uint64_t decided_us = 0;  // known to be decided
   uint64_t applied_us = 0;
   std::vector<SlotAcknowledgement> acknowledged;  // at the leader of `ballot`, in order of time
+
+  // Who voted in the ballot's epoch, and how many of them decided; empty when that epoch is not remembered.
+  std::vector<Member> voters;
+  uint32_t bill_quorum = 0;
 
   // How far this member is, to tell "not yet" from "no longer".
   Slot oldest;  // oldest slot that the history may still hold

@@ -95,16 +95,13 @@ void ExplainService::on_unary(http::CallId call, uint32_t /*method*/, std::strin
   });
 }
 
-void ExplainService::fill_member(explain::SlotResponse* response) {
+void ExplainService::fill_member(const SlotHistory& story, explain::SlotResponse* response) {
   const ConsensusStatus& now = context_.status();
   response->set_member_id(now.identity.member_id);
   response->set_node(now.identity.node.value);
   response->set_name(context_.options.name);
-  const Membership& membership = context_.consensus.membership();
-  response->set_epoch(membership.epoch);
-  response->set_bill_quorum(membership.bill_quorum);
-  for (const Member& m : membership.members) {
-    if (m.role != MemberRole::voter) continue;
+  response->set_bill_quorum(story.bill_quorum);
+  for (const Member& m : story.voters) {
     explain::Voter* voter = response->add_voters();
     voter->set_node(m.node.value);
     voter->set_name(m.name);
@@ -113,7 +110,7 @@ void ExplainService::fill_member(explain::SlotResponse* response) {
 
 void ExplainService::answer(http::CallId call, const SlotHistory& story, SlotRange candidates) {
   explain::SlotResponse response;
-  fill_member(&response);
+  fill_member(story, &response);
   response.set_oldest(story.oldest.value);
   response.set_decided(story.decided.value);
   response.set_applied(story.applied.value);

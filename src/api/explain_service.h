@@ -16,7 +16,7 @@ class ExplainService final : public http::GrpcService {
 
  private:
   void answer(http::CallId call, const SlotHistory& story, SlotRange candidates);
-  void fill_member(explain::SlotResponse* response);
+  void fill_member(const SlotHistory& story, explain::SlotResponse* response);
 
   Context& context_;
 };

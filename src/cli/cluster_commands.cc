@@ -132,6 +132,53 @@ void add_members(CLI::App& program, Context& context) {
   command->callback([&context] { context.action = [&context] { return do_members(context); }; });
 }
 
+// ---- move-leader ------------------------------------------------------------------------------
+
+uint64_t id_of_member(const std::string& text, const etcdserverpb::MemberListResponse& members) {
+  for (const etcdserverpb::Member& m : members.members())
+    if (m.name() == text || hex(m.id()) == text) return m.id();
+  throw UsageError{fmt::format("`{}` is neither the name nor the id of a member: `decree members` lists them",
+                               printable(text))};
+}
+
+int do_move_leader(const Context& context, const std::string& to) {
+  const auto members = context.connect().member_list();
+  if (!members.ok()) return context.failed("move-leader", members.status);
+  etcdserverpb::MoveLeaderRequest request;
+  request.set_targetid(id_of_member(to, members.value));
+  client::EtcdClient client = context.connect_to_members();
+  const StatusAnswers answers = client.status_of_all();
+  for (size_t i = 0; i < answers.size(); ++i) {
+    const etcdserverpb::StatusResponse& s = answers[i].value;
+    if (!answers[i].ok() || s.leader() == 0 || s.leader() != s.header().member_id()) continue;
+    const auto moved = client.move_leader(request, i);
+    if (!moved.ok()) return context.failed("move-leader", moved.status);
+    if (context.json())
+      context.write_json(moved.value);
+    else
+      context.out << fmt::format("{} leads now\n", printable(to));
+    return exit_ok;
+  }
+  context.err << "decree: move-leader: no member says that it leads; try again when there is a leader\n";
+  return exit_unavailable;
+}
+
+void add_move_leader(CLI::App& program, Context& context) {
+  CLI::App* command = program.add_subcommand("move-leader", "Hand leadership over to a member");
+  auto to = std::make_shared<std::string>();
+  command->add_option("MEMBER", *to, "its name or id")->required();
+  command->footer(
+      "The leader proposes nothing more, the member takes over; clients' requests wait for it. Exit code 5: "
+      "it\n"
+      "is a learner, or did not take over in time.\n"
+      "\n"
+      "Examples:\n"
+      "  decree move-leader m2\n"
+      "  decree move-leader 8e9e05c52164694d");
+  command->callback(
+      [&context, to] { context.action = [&context, to] { return do_move_leader(context, *to); }; });
+}
+
 // ---- alarm ------------------------------------------------------------------------------------
 
 void write_alarms(const Context& context, const etcdserverpb::AlarmResponse& response,
@@ -243,6 +290,7 @@ void add_cluster_commands(CLI::App& program, Context& context) {
   add_status(program, context);
   add_members(program, context);
   add_member_command(program, context, [&context] { return do_members(context); });
+  add_move_leader(program, context);
   add_alarm(program, context);
   add_version(program, context);
 }

@@ -51,6 +51,8 @@ struct Context {
   std::vector<net::HostPort> endpoints() const;
   std::chrono::milliseconds timeout() const;
   client::EtcdClient connect() const { return client::EtcdClient(endpoints(), timeout()); }
+  // To the endpoints given, and to every member that they know of.
+  client::EtcdClient connect_to_members() const;
 
   bool json() const { return format == Format::json; }
   void write_json(const google::protobuf::Message& message) const;

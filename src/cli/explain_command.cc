@@ -7,7 +7,6 @@
 #include "cli/explain_story.h"
 #include "cli/flag_checks.h"
 #include "cli/text.h"
-#include "client/endpoint.h"
 
 namespace decree::cli {
 
@@ -18,23 +17,6 @@ using explain::SlotResponse;
 
 std::string milliseconds(int64_t us) {
   return fmt::format("{}{}.{:03}", us < 0 ? "-" : "", std::abs(us) / 1000, std::abs(us) % 1000);
-}
-
-// One client for all members: the endpoints that were given tell who they are. Members that nobody lists any
-// more can be given with --endpoints.
-client::EtcdClient everybody(const Context& context) {
-  std::vector<net::HostPort> endpoints = context.endpoints();
-  const auto members = context.connect().member_list();
-  if (!members.ok()) return {std::move(endpoints), context.timeout()};
-  for (const etcdserverpb::Member& member : members.value.members()) {
-    if (member.clienturls().empty()) continue;
-    Result<net::HostPort> parsed = client::parse_endpoint(member.clienturls(0));
-    const auto same = [&](const net::HostPort& e) {
-      return e.host == parsed->host && e.port == parsed->port;
-    };
-    if (parsed && std::none_of(endpoints.begin(), endpoints.end(), same)) endpoints.push_back(*parsed);
-  }
-  return {std::move(endpoints), context.timeout()};
 }
 
 struct Asked {
@@ -154,7 +136,7 @@ int explain_key(const Context& context, const std::string& key, int64_t revision
         printable(key), revision == 0 ? "" : fmt::format(" at revision {}", revision));
     return exit_negative;
   }
-  client::EtcdClient client = everybody(context);
+  client::EtcdClient client = context.connect_to_members();
   return explain_revision(context, client, found.value.kvs(0).mod_revision());
 }
 
@@ -166,7 +148,7 @@ void add_number(CLI::App& parent, Context& context, const std::string& name, con
   command->footer(fmt::format("Examples:\n  decree explain {} 42", name));
   command->callback([&context, number, act] {
     context.action = [&context, number, act] {
-      client::EtcdClient client = everybody(context);
+      client::EtcdClient client = context.connect_to_members();
       return act(client, *number);
     };
   });

@@ -184,7 +184,7 @@ class Teller {
   // The q2-th durable acceptance by a voter at the deciding ballot, on the proposer's clock.
   void find_point_of_no_return() {
     if (proposer_ == nullptr) return;
-    if (proposer_->epoch() != story_.ballot().epoch()) {
+    if (proposer_->voters_size() == 0) {
       note("the members have changed since: who voted then is not known any more");
       return;
     }

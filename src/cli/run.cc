@@ -4,6 +4,7 @@
 #include <google/protobuf/util/json_util.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdlib>
 #include <iterator>
 
@@ -112,6 +113,21 @@ std::vector<net::HostPort> Context::endpoints() const {
   Result<std::vector<net::HostPort>> parsed = client::parse_endpoints(endpoints_text);
   if (!parsed) throw UsageError{parsed.error().message};
   return std::move(parsed).value();
+}
+
+client::EtcdClient Context::connect_to_members() const {
+  std::vector<net::HostPort> known = endpoints();
+  const auto members = connect().member_list();
+  if (!members.ok()) return {std::move(known), timeout()};
+  for (const etcdserverpb::Member& member : members.value.members()) {
+    if (member.clienturls().empty()) continue;
+    const Result<net::HostPort> parsed = client::parse_endpoint(member.clienturls(0));
+    const auto same = [&](const net::HostPort& e) {
+      return e.host == parsed->host && e.port == parsed->port;
+    };
+    if (parsed && std::none_of(known.begin(), known.end(), same)) known.push_back(*parsed);
+  }
+  return {std::move(known), timeout()};
 }
 
 std::chrono::milliseconds Context::timeout() const {

@@ -144,6 +144,13 @@ Answer<etcdserverpb::AlarmResponse> EtcdClient::alarm(const etcdserverpb::AlarmR
                                                   reads ? CallKind::read : CallKind::change);
 }
 
+Answer<etcdserverpb::MoveLeaderResponse> EtcdClient::move_leader(
+    const etcdserverpb::MoveLeaderRequest& request, size_t endpoint) {
+  return typed<etcdserverpb::MoveLeaderResponse>(
+      impl_->wait({"/etcdserverpb.Maintenance/MoveLeader", request.SerializeAsString(), CallKind::change,
+                   impl_->timeout, endpoint}));
+}
+
 std::vector<Answer<etcdserverpb::StatusResponse>> EtcdClient::status_of_all() {
   return impl_->ask_all<etcdserverpb::StatusResponse>("/etcdserverpb.Maintenance/Status",
                                                       etcdserverpb::StatusRequest().SerializeAsString());

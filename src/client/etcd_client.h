@@ -38,6 +38,9 @@ class EtcdClient {
   Answer<etcdserverpb::MemberPromoteResponse> member_promote(
       const etcdserverpb::MemberPromoteRequest& request);
   Answer<etcdserverpb::AlarmResponse> alarm(const etcdserverpb::AlarmRequest& request);
+  // Only the leader does it: `endpoint` is its.
+  Answer<etcdserverpb::MoveLeaderResponse> move_leader(const etcdserverpb::MoveLeaderRequest& request,
+                                                       size_t endpoint);
   // Asks every endpoint at the same time; the answers come in the order of the endpoints.
   std::vector<Answer<etcdserverpb::StatusResponse>> status_of_all();
 

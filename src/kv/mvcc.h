@@ -13,6 +13,7 @@
 #include <string_view>
 #include <vector>
 
+#include "decree/types.h"
 #include "kv/key_index.h"
 #include "kv/record.h"
 

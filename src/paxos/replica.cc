@@ -189,6 +189,7 @@ void Replica::Impl::on_tick(Tick tick) {
   if (now != Tick(0) && tick.value - now.value >= options.suspicion_ticks) {
     DECREE_SOMETIMES("a member notices that it stood still", true);
     quiet_until = Tick(std::max(quiet_until.value, tick.value + 2 * options.beat_ticks));
+    sync_progress = tick;  // the disk may have answered meanwhile
   }
   now = tick;
   beat_tick();

@@ -15,6 +15,7 @@ namespace decree::runtime {
 namespace {
 
 constexpr uint32_t kItemsPerTimeCheck = 32;
+constexpr size_t kEpochsRemembered = 32;
 
 uint64_t record_weight_bytes(const Record& record) {
   constexpr uint64_t kBase = 64;
@@ -50,6 +51,7 @@ Node::Node(Host& host, Replica replica, StateMachine& machine, SnapshotStore& st
       agreement_(options_.identity.node) {
   history_ = std::make_unique<History>(options_.history_slots, options_.identity.node, options_.boot);
   history_->restored(applied_, machine_.version());
+  remember_epoch(replica_.membership());
   taker_ = std::make_unique<SnapshotTaker>(*this);
   transfer_ = std::make_unique<SnapshotTransfer>(*this);
   if (options_.snapshot)
@@ -418,6 +420,7 @@ void Node::run_jobs(std::vector<Job>& jobs) {
     if (const auto* members = std::get_if<MembershipChanged>(&job)) {
       for (auto it = links_up_.begin(); it != links_up_.end();)
         it = members->membership.find(it->first) == nullptr ? links_up_.erase(it) : std::next(it);
+      remember_epoch(members->membership);
       host_.membership_changed(members->membership, members->former);
     }
     if (const auto* changed = std::get_if<LeadershipChanged>(&job)) {
@@ -569,6 +572,12 @@ void Node::compare_digests() {
                  " is not what the majority has: it takes no part any more; " + found.summary()});
 }
 
+void Node::remember_epoch(const Membership& membership) {
+  if (!epochs_.empty() && epochs_.back().epoch == membership.epoch) return;
+  epochs_.push_back(membership);
+  if (epochs_.size() > kEpochsRemembered) epochs_.pop_front();
+}
+
 // What the ring no longer holds the log may: then at least whose request it was.
 void Node::explain(Slot slot, const ExplainDone& done) {
   SlotHistory found;
@@ -578,6 +587,12 @@ void Node::explain(Slot slot, const ExplainDone& done) {
     story.decided = replica_.acceptor().decided();
     story.applied = applied_;
     story.now_us = host_.clock_us();
+    for (const Membership& membership : epochs_) {
+      if (story.ballot.is_none() || membership.epoch != story.ballot.epoch) continue;
+      story.bill_quorum = membership.bill_quorum;
+      for (const Member& m : membership.members)
+        if (m.role == MemberRole::voter) story.voters.push_back(m);
+    }
     done(story);
   };
   if (history_->find(slot, &found) || slot == Slot(0) || slot > applied_) return finish(std::move(found));

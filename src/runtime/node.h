@@ -142,6 +142,7 @@ class Node : public Consensus {
 
   void step_inputs();
   void record_history();
+  void remember_epoch(const Membership& membership);
   void watch_applying();
   void take_digest();
   void compare_digests();
@@ -225,6 +226,7 @@ class Node : public Consensus {
   std::optional<Agreement::Finding> divergence_;
 
   std::unique_ptr<History> history_;
+  std::deque<Membership> epochs_;  // the last ones, newest last: for explain()
   std::unique_ptr<SnapshotTaker> taker_;
   std::unique_ptr<SnapshotTransfer> transfer_;
 };

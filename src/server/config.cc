@@ -191,6 +191,11 @@ void read_compaction(Reader& r, Config& c) {
 void read_limits(Reader& r, Config& c) {
   c.heartbeat_ms = static_cast<uint32_t>(r.number("heartbeat-interval", 10, 10000));
   c.election_ms = static_cast<uint32_t>(r.number("election-timeout", 50, 50000));
+  c.takeover_delay_ms = static_cast<uint32_t>(r.number("takeover-delay", 0, 60000));
+  const std::string& check_time = r.text("experimental-corrupt-check-time");
+  if (!check_time.empty() && !duration_seconds(check_time))
+    r.fail(
+        fmt::format("--experimental-corrupt-check-time={} is not a time such as 1h30m or 90s", check_time));
   if (c.election_ms < 5 * c.heartbeat_ms)
     r.fail(fmt::format("--election-timeout={} must be at least five times --heartbeat-interval={}",
                        c.election_ms, c.heartbeat_ms));
@@ -339,6 +344,8 @@ Options protocol_options(const Config& config) {
   o.duel_backoff_ticks = part(4);
   o.retransmit_ticks = part(15);
   o.stalled_bill_ticks = part(100);
+  o.stalled_sync_ticks = part(100);
+  o.takeover_delay_ticks = config.takeover_delay_ms / kTickMs;
   o.replace_silence_ticks = 2 * part(100);
   o.confirm_genesis = true;
   return o;

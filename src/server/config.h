@@ -36,6 +36,7 @@ struct Config {
   std::vector<std::string> bootstrap_flags;  // those given that only matter at the first start
   uint32_t heartbeat_ms = 100;
   uint32_t election_ms = 1000;
+  uint32_t takeover_delay_ms = 0;
   uint64_t snapshot_count = 100000;
   uint64_t snapshot_log_bytes = 16u << 20;
   uint64_t quota_bytes = 0;  // 0 = none

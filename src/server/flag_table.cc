@@ -22,6 +22,8 @@ constexpr std::array kFlags = {
     FlagSpec{"listen-metrics-urls", "", false, yes, "further addresses for /metrics and /health"},
     FlagSpec{"heartbeat-interval", "100", false, yes, "milliseconds between beats"},
     FlagSpec{"election-timeout", "1000", false, yes, "milliseconds until another member takes over"},
+    FlagSpec{"takeover-delay", "0", false, yes,
+             "milliseconds later than others that this member takes over when nobody leads"},
     FlagSpec{"snapshot-count", "100000", false, yes, "decided entries between two snapshots"},
     FlagSpec{
         "snapshot-log-bytes", "", false, yes,
@@ -71,6 +73,8 @@ constexpr std::array kFlags = {
              "rebuilding a cluster from one member is not supported yet"},
     FlagSpec{"experimental-initial-corrupt-check", "false|true", true, fixed,
              "members compare digests all the time"},
+    FlagSpec{"experimental-corrupt-check-time", "", false, yes,
+             "etcd's, taken and not needed: members compare digests all the time"},
     // ---- etcd's, not here
     FlagSpec{"cert-file", "", false, no, kTls},
     FlagSpec{"key-file", "", false, no, kTls},

@@ -180,6 +180,20 @@ TEST_F(Services, HealthFollowsAlarmsLeaderAndRead) {
   EXPECT_EQ(http_get("/readyz/data_corruption?verbose").body, "[+]data_corruption ok\nok\n");
 }
 
+TEST_F(Services, StatesThatDifferWithoutAMajorityRaiseTheCorruptAlarmAndStopWrites) {
+  EXPECT_EQ(put("a", "1").code, 0);
+  consensus.status_.state_disputed = true;
+  ASSERT_TRUE(run_until([&] { return store.has_alarm(kv::AlarmKind::corrupt); }));
+  ASSERT_EQ(store.alarms().size(), 1u);
+  EXPECT_EQ(store.alarms()[0].member_id, 1001u) << "each side names itself";
+  const Outcome2 refused = put("a", "2");
+  EXPECT_EQ(refused.code, static_cast<int>(http::GrpcCode::data_loss));
+  EXPECT_EQ(refused.text, "etcdserver: corrupt cluster");
+  etcdserverpb::RangeResponse response;
+  EXPECT_EQ(get("a", &response, true).code, 0);
+  EXPECT_EQ(http_get("/health").body, R"({"health":"false","reason":"ALARM CORRUPT"})");
+}
+
 TEST_F(Services, CurlReadsThePagesOverHttp1) {
   EXPECT_EQ(shell("curl -s " + url("/version")),
             R"({"etcdserver":"3.6.14","etcdcluster":"3.6.0","storage":"3.6.0","decree":"0.1.0"})");

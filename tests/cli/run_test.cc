@@ -84,6 +84,7 @@ TEST(Run, EveryCommandHasHelpWithExamples) {
                                                           {"alarm", "list"},
                                                           {"alarm", "disarm"},
                                                           {"version"},
+                                                          {"move-leader"},
                                                           {"explain"},
                                                           {"explain", "slot"},
                                                           {"explain", "revision"},

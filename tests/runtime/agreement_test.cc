@@ -26,13 +26,13 @@ StateDigest digest(uint64_t slot, uint64_t state, uint64_t chain = 1) {
   return {Slot(slot), Digest128{chain, slot}, Digest128{state, slot}};
 }
 
-struct Three : ::testing::Test {
+struct Pairs : ::testing::Test {
   Verdict verdict(uint64_t now = 0) { return agreement.look(members, Tick(now)).verdict; }
   Membership members = voters(3);
   Agreement agreement{NodeId(1)};
 };
 
-TEST_F(Three, EqualDigestsAgreeAndOneOtherOfThreeIsNotEnoughToJudge) {
+TEST_F(Pairs, EqualDigestsAgreeAndOneOtherOfThreeIsNotEnoughToJudge) {
   agreement.own(digest(1000, 7), Tick(0));
   EXPECT_EQ(verdict(), Verdict::agrees);
   agreement.heard(NodeId(2), digest(1000, 7), Tick(0));
@@ -43,7 +43,7 @@ TEST_F(Three, EqualDigestsAgreeAndOneOtherOfThreeIsNotEnoughToJudge) {
   EXPECT_EQ(found.differing, std::vector<NodeId>{NodeId(3)});
 }
 
-TEST_F(Three, AgainstAMajorityItIsThisMemberThatIsWrong) {
+TEST_F(Pairs, AgainstAMajorityItIsThisMemberThatIsWrong) {
   agreement.own(digest(1000, 7), Tick(0));
   agreement.heard(NodeId(2), digest(1000, 8), Tick(0));
   EXPECT_EQ(verdict(), Verdict::agrees) << "one against one says nothing yet";
@@ -55,7 +55,7 @@ TEST_F(Three, AgainstAMajorityItIsThisMemberThatIsWrong) {
   EXPECT_NE(found.text.find("node=3"), std::string::npos) << found.text;
 }
 
-TEST_F(Three, OneAgainstOneIsUndecidedWhenTheThirdStaysSilent) {
+TEST_F(Pairs, OneAgainstOneIsUndecidedWhenTheThirdStaysSilent) {
   agreement.own(digest(1000, 7, 1), Tick(10));
   agreement.heard(NodeId(2), digest(1000, 7, 2), Tick(11));
   EXPECT_EQ(verdict(10 + Agreement::kWaitTicks - 1), Verdict::agrees);
@@ -66,14 +66,14 @@ TEST_F(Three, OneAgainstOneIsUndecidedWhenTheThirdStaysSilent) {
   EXPECT_EQ(verdict(2000), Verdict::diverged) << "the third has come and decides it";
 }
 
-TEST_F(Three, ThreeDifferentStatesAreUndecidedAtOnce) {
+TEST_F(Pairs, ThreeDifferentStatesAreUndecidedAtOnce) {
   agreement.own(digest(1000, 7), Tick(0));
   agreement.heard(NodeId(2), digest(1000, 8), Tick(0));
   agreement.heard(NodeId(3), digest(1000, 9), Tick(0));
   EXPECT_EQ(verdict(), Verdict::undecided);
 }
 
-TEST_F(Three, OtherSlotsAreNotCompared) {
+TEST_F(Pairs, OtherSlotsAreNotCompared) {
   agreement.own(digest(1000, 7), Tick(0));
   agreement.heard(NodeId(2), digest(2000, 8), Tick(0));
   agreement.heard(NodeId(3), digest(2000, 8), Tick(0));
@@ -82,7 +82,7 @@ TEST_F(Three, OtherSlotsAreNotCompared) {
   EXPECT_EQ(verdict(), Verdict::diverged) << "it has come to the slot that the others told about";
 }
 
-TEST_F(Three, AMemberThatBeganAnewIsNotJudgedByItsFormerSelf) {
+TEST_F(Pairs, AMemberThatBeganAnewIsNotJudgedByItsFormerSelf) {
   agreement.own(digest(1000, 7), Tick(0));
   agreement.heard(NodeId(2), digest(1000, 7), Tick(0));
   agreement.heard(NodeId(3), digest(1000, 8), Tick(0));
@@ -92,7 +92,7 @@ TEST_F(Three, AMemberThatBeganAnewIsNotJudgedByItsFormerSelf) {
   EXPECT_TRUE(agreement.look(members, Tick(0)).differing.empty());
 }
 
-TEST_F(Three, ALearnerIsJudgedAndJudgesNobody) {
+TEST_F(Pairs, ALearnerIsJudgedAndJudgesNobody) {
   members = voters(3, 1);
   Agreement learner(NodeId(4));
   learner.own(digest(1000, 8), Tick(0));
@@ -104,7 +104,7 @@ TEST_F(Three, ALearnerIsJudgedAndJudgesNobody) {
   EXPECT_TRUE(agreement.look(members, Tick(5000)).differing.empty());
 }
 
-TEST_F(Three, MemoryIsBoundedWhateverAPeerTells) {
+TEST_F(Pairs, MemoryIsBoundedWhateverAPeerTells) {
   agreement.own(digest(1'000'000, 7), Tick(0));
   for (uint64_t s = 1; s < 100'000; ++s) agreement.heard(NodeId(2), digest(s, 8), Tick(0));
   for (uint64_t s = 2'000'000; s < 2'001'000; ++s) agreement.heard(NodeId(3), digest(s, 8), Tick(0));
@@ -113,7 +113,7 @@ TEST_F(Three, MemoryIsBoundedWhateverAPeerTells) {
 
 // ---- three whole members ----
 
-struct Cluster : ::testing::Test {
+struct Differing : ::testing::Test {
   void start(size_t n = 3) {
     for (size_t i = 1; i <= n; ++i) cluster.member(i).start();
     ASSERT_TRUE(cluster.until([&] { return cluster.leader() != nullptr; }));
@@ -122,7 +122,7 @@ struct Cluster : ::testing::Test {
   MemoryCluster cluster{3, 21};
 };
 
-TEST_F(Cluster, AMemberWhoseStateRottedTakesNoPartAnyMoreAndTheOthersGoOn) {
+TEST_F(Differing, AMemberWhoseStateRottedTakesNoPartAnyMoreAndTheOthersGoOn) {
   start();
   ASSERT_NE(cluster.put(1, "before"), "");
   const size_t wrong = leader() % 3 + 1;
@@ -136,7 +136,7 @@ TEST_F(Cluster, AMemberWhoseStateRottedTakesNoPartAnyMoreAndTheOthersGoOn) {
   for (size_t n = 1; n <= 3; ++n) EXPECT_EQ(cluster.member(n).node().failure().has_value(), n == wrong);
 }
 
-TEST_F(Cluster, ALeaderWhoseStateRottedIsReplaced) {
+TEST_F(Differing, ALeaderWhoseStateRottedIsReplaced) {
   start();
   ASSERT_NE(cluster.put(1, "before"), "");
   const size_t wrong = leader();
@@ -148,7 +148,7 @@ TEST_F(Cluster, ALeaderWhoseStateRottedIsReplaced) {
   EXPECT_NE(cluster.put(leader(), "after"), "");
 }
 
-TEST_F(Cluster, OneAgainstOneBothSaySoAndNobodyLeaves) {
+TEST_F(Differing, OneAgainstOneBothSaySoAndNobodyLeaves) {
   start(2);
   ASSERT_NE(cluster.put(1, "before"), "");
   cluster.member(1).machine().rot();
@@ -160,7 +160,7 @@ TEST_F(Cluster, OneAgainstOneBothSaySoAndNobodyLeaves) {
   EXPECT_FALSE(cluster.member(2).node().failure().has_value());
 }
 
-TEST_F(Cluster, HealthyMembersNeverDifferWhateverTheirWay) {
+TEST_F(Differing, HealthyMembersNeverDifferWhateverTheirWay) {
   cluster.snapshot_count = 40;
   start();
   for (int i = 0; i < 60; ++i) ASSERT_NE(cluster.put(leader(), "a" + std::to_string(i)), "");

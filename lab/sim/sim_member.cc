@@ -90,6 +90,8 @@ void SimMember::start() {
   options.seed ^= (static_cast<uint64_t>(self_.value) << 32) ^ life_;
   spent_random_ = Random(options.seed);
   runtime::NodeOptions node_options;
+  node_options.digest_slots =
+      32;  // runs are short; who is told apart from the majority without a reason fails the run
   node_options.identity = identity_;
   node_options.boot = boot_;
   node_options.applied = recovered.snapshot_index;

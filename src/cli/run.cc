@@ -121,7 +121,7 @@ client::EtcdClient Context::connect_to_members() const {
   if (!members.ok()) return {std::move(known), timeout()};
   for (const etcdserverpb::Member& member : members.value.members()) {
     if (member.clienturls().empty()) continue;
-    const Result<net::HostPort> parsed = client::parse_endpoint(member.clienturls(0));
+    Result<net::HostPort> parsed = client::parse_endpoint(member.clienturls(0));
     const auto same = [&](const net::HostPort& e) {
       return e.host == parsed->host && e.port == parsed->port;
     };

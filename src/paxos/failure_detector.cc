@@ -134,16 +134,17 @@ bool Replica::Impl::fresh(const Peer& p) const {
   return p.link_up && p.ever_replied && now.value - p.last_reply.value < options.suspicion_ticks;
 }
 
-bool Replica::Impl::disk_hangs() const {
+bool Replica::Impl::sync_hangs(uint32_t ticks) const {
   const bool outstanding = acceptor.persisted_upto().value + 1 < next_token.value;
-  return outstanding && now.value - sync_progress.value >= options.stalled_sync_ticks;
+  return outstanding && now.value - sync_progress.value >= ticks;
 }
 
 bool Replica::Impl::happy() const {
   if (role == Role::candidate) return false;
   if (role == Role::leader) {
-    DECREE_SOMETIMES("a leader's disk hangs", disk_hangs());
-    if (!disk_good() || !applying_ok || draining || retired) return false;
+    const bool hangs = sync_hangs(options.stalled_sync_ticks);
+    DECREE_SOMETIMES("a leader's disk hangs", hangs);
+    if (!disk_ok || hangs || !applying_ok || draining || retired) return false;
     DECREE_SOMETIMES("a leader's Bills stand still",
                      !bills.empty() && now.value - bill_progress.value >= options.stalled_bill_ticks);
     if (!bills.empty() && now.value - bill_progress.value >= options.stalled_bill_ticks) return false;

@@ -96,9 +96,10 @@ struct Replica::Impl {
   void consider_takeover();
   bool may_take_over(uint32_t* rank) const;
   void count_election();
-  // A record has been on its way to this member's disk for too long: the disk hangs.
-  bool disk_hangs() const;
-  bool disk_good() const { return disk_ok && !disk_hangs(); }
+  // A record has been on its way to this member's disk for so long.
+  bool sync_hangs(uint32_t ticks) const;
+  // Half the time after which a leader gives up: where all disks hang, nobody takes itself for better.
+  bool disk_good() const { return disk_ok && !sync_hangs(options.stalled_sync_ticks / 2); }
   // So many ticks, and more with every Election that led to nothing: where an Election takes longer than its
   // time (starved processes, much to fetch), none would ever come to its end.
   uint64_t patient(uint32_t ticks) const;

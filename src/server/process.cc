@@ -92,7 +92,7 @@ ExitCode run_member(const Config& config, Running& running, std::optional<Diverg
 // The member has closed its directory. False: it could not be set aside, and everything is as it was.
 bool begin_anew(const Config& config, const Divergence& divergence) {
   const std::unique_ptr<storage::FileSystem> files = storage::make_posix_file_system();
-  const Result<std::string> evidence = set_aside(*files, config.data_dir, divergence);
+  Result<std::string> evidence = set_aside(*files, config.data_dir, divergence);
   if (!evidence) {
     tell(config, fmt::format("the data directory could not be set aside: {}", evidence.error().message));
     return false;

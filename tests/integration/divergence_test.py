@@ -41,6 +41,11 @@ def rot(pid, text):
     return changed
 
 
+def epoch(cluster, but):
+    """As the others tell it: the upper half of the term."""
+    return max((s["raftTerm"] >> 32 for number, s in cluster.statuses().items() if number != but.number), default=0)
+
+
 def main():
     arguments = arguments_for(__doc__).parse_args()
 
@@ -59,6 +64,7 @@ def main():
             cluster.etcdctl("put", "other", "untouched")
             cluster.wait_serving()
             old_disk = wrong.process.pid, os.stat(wrong.data_dir).st_ino
+            before = epoch(cluster, wrong)
             changed = rot(wrong.process.pid, value)
             if changed == 0:
                 raise Failure("the value was not found in the member's memory")
@@ -77,12 +83,14 @@ def main():
                 raise Failure(f"the report does not say who has what: {report}")
 
             def votes_again():
-                r = cluster.etcdctl("member", "list", "-w", "json", check=False, timeout=3)
+                others = ",".join(m.client for m in cluster.members if m is not wrong)
+                r = cluster.etcdctl("member", "list", "-w", "json", endpoints=others, check=False, timeout=3)
                 if r.returncode != 0:
                     return False
-                member = next(m for m in json.loads(r.stdout)["members"] if m["name"] == wrong.name)
+                member = next(m for m in json.loads(r.stdout)["members"] if m.get("name") == wrong.name)
                 return not member.get("isLearner", False)
-            poll("it is a learner again", 20, lambda: not votes_again())
+            # One epoch lets it in as a learner, another makes it a voter.
+            poll("two more epochs", 30, lambda: epoch(cluster, wrong) >= before + 2)
             poll("it votes again, by itself", 30, votes_again)
             back = time.monotonic() - began
             cluster.wait_serving()

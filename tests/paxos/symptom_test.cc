@@ -327,6 +327,21 @@ TEST(Leadership, ALeaderWhoseDiskHangsIsReplacedThoughTheOthersDecideItsBills) {
   EXPECT_TRUE(c.tick_until([&] { return c.log(leader).size() == 3; }, 50));
 }
 
+// Beats have a connection of their own: they go on where Bills do not get through.
+TEST(Leadership, ALeaderWhoseOldestBillMakesNoProgressIsReplaced) {
+  TestCluster c(3);
+  const uint32_t leader = c.elect();
+  c.drop = [leader](const Frame& f) { return is<Accept>(f) && f.from.value == leader; };
+  c.tick(300);
+  EXPECT_EQ(c.leader(), leader) << "without Bills there is nothing to be unhappy about";
+  c.propose(leader, 1, "stuck");
+  const Options o;
+  ASSERT_TRUE(c.tick_until([&] { return c.leader() != leader; }, o.stalled_bill_ticks + 6 * o.beat_ticks));
+  const uint32_t next = c.leader();
+  c.propose(next, 2, "at the next");
+  EXPECT_TRUE(c.tick_until([&] { return !c.log(next).empty() && c.log(next).back() == "at the next"; }, 20));
+}
+
 TEST(Leadership, AMemberWhoseDiskHangsDoesNotRun) {
   TestCluster c(3);
   const uint32_t leader = c.elect();

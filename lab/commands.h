@@ -23,7 +23,7 @@ struct SimCommand {
   bool beats = false;             // heartbeats in the trace
   std::string profile = "mixed";  // "mixed", "core", "server"
   uint32_t members = 0;           // 0: drawn
-  bool old_image = false;         // also the fault that is not handled yet
+  bool old_image = false;
   bool markers = false;           // how often each was hit
   std::string log = "mixed";      // "mixed", "model"
   std::string store = "kv";       // "kv", "toy"

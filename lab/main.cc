@@ -85,7 +85,7 @@ int main(int argc, char** argv) {
       ->capture_default_str()
       ->check(CLI::Range(0, 7));
   run->add_flag("--old-image", sim.old_image,
-                "also put old images of disks back: not noticed yet, so this finds what it must find");
+                "also put old images of disks back");
   run->add_flag("--markers", sim.markers, "in how many seeds each rare branch was hit");
   run->add_option("--history", sim.history, "write the clients' history of a single seed");
   run->add_option("--log", sim.log,

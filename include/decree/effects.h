@@ -60,7 +60,15 @@ struct MembershipChanged {
   Membership membership;
   std::vector<Member> former;
 };
-using Job = std::variant<SendLogJob, SendSnapshotJob, TruncateLogJob, LeadershipChanged, MembershipChanged>;
+// A peer was told of more durable writes than this disk holds: it lost writes, or an old image of it was put
+// back. This member does not vote any more; the host gives the disk up (protocol 2.14, 2.15).
+struct DiskOutdated {
+  NodeId told;  // who remembers
+  uint64_t told_writes = 0;
+  uint64_t found_writes = 0;
+};
+using Job = std::variant<SendLogJob, SendSnapshotJob, TruncateLogJob, LeadershipChanged, MembershipChanged,
+                         DiskOutdated>;
 
 struct Effects {
   std::vector<Outgoing> send_now;
@@ -92,7 +100,8 @@ struct Received {
   Message message;
 };
 struct Persisted {
-  LogToken upto;  // every record with token <= upto is durable
+  LogToken upto;             // every record with token <= upto is durable
+  uint64_t disk_writes = 0;  // RecoveredState::disk_writes as it stands now; 0 = not counted
 };
 struct Ticked {
   Tick now;
@@ -108,6 +117,8 @@ struct PeerLink {
   NodeId peer;
   bool up = false;
   Incarnation incarnation = Incarnation(0);  // of its disk, where the host knows it
+  uint64_t boot = 0;         // of its process; no two starts have the same, not even from copies of a disk
+  uint64_t disk_writes = 0;  // what its disk held when that process started; 0 = not counted
 };
 // A process with another disk than the known one says it is `peer`. It is not let in; the leader replaces the
 // old incarnation by an epoch change when the old one is silent (protocol 2.15).

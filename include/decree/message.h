@@ -41,7 +41,8 @@ struct Promise {
   uint32_t chunk = 0;
   bool last = true;
   std::vector<PromiseRun> runs;
-  std::vector<UnknownSlot> unknown;
+  std::vector<UnknownSlot> unknown;  // in the first chunk
+  uint64_t disk_writes = 0;          // of the sender's disk, durable; 0 = not counted
 };
 
 // Values are named by (slot, ballot), never by checksum (attack A6).
@@ -75,16 +76,27 @@ struct Accept {
 struct Accepted {
   Ballot ballot;
   Slot upto;
-  Slot decided;         // the sender's
-  Slot wanted;          // != 0: a gap; next slot the acceptor can take at this ballot
-  bool behind = false;  // the gap lies below `base`: needs Chosen or a snapshot first
+  Slot decided;              // the sender's
+  Slot wanted;               // != 0: a gap; next slot the acceptor can take at this ballot
+  bool behind = false;       // the gap lies below `base`: needs Chosen or a snapshot first
+  uint64_t disk_writes = 0;  // of the sender's disk, durable; 0 = not counted
 };
-enum class NackReason : uint8_t { promised_higher, sealed, below_epoch_base, wrong_epoch, leased };
+enum class NackReason : uint8_t {
+  promised_higher,
+  sealed,
+  below_epoch_base,
+  wrong_epoch,
+  leased,
+  old_disk,  // the receiver's disk holds less than the receiver once said: it must not vote with it
+};
 // "Abort everything and move to the higher round."
 struct Nack {
   Ballot ballot;    // what was refused
   Ballot promised;  // what stands in its way
   NackReason reason = NackReason::promised_higher;
+  // Of old_disk: the start that is meant, and how many durable writes the sender was told of before it.
+  uint64_t boot = 0;
+  uint64_t disk_writes = 0;
 };
 
 // ---- LAW (learning) ----
@@ -163,6 +175,7 @@ struct BeatView {
   bool disk_ok = true;
   bool voter = true;
   uint64_t boot = 0;
+  uint64_t disk_writes = 0;  // durable; 0 = not counted
 };
 // The member's history and state behind slot: equal on all members of a cluster (docs/decisions/0016).
 struct StateDigest {

@@ -85,6 +85,12 @@ struct RecoveredState {
   uint64_t snapshot_term = 0;
   Slot decided_hint;                       // >= snapshot_index
   std::map<Slot, AcceptedEntry> accepted;  // > snapshot_index
+  // Slots > snapshot_index whose newest record is damaged: something up to the ballot may have been accepted
+  // there (protocol 2.14). Not in `accepted`.
+  std::map<Slot, Ballot> unknown;
+  // Durable writes that this disk had taken when it was opened, before this start's own; never fewer than it
+  // ever told anybody, unless writes were lost or an old image was put back. 0 = the host does not count.
+  uint64_t disk_writes = 0;
 };
 
 }  // namespace decree

@@ -30,9 +30,11 @@ struct ReplicaStatus {
   uint64_t elections = 0;       // started here
   uint64_t leader_changes = 0;  // seen here
   size_t proposals_pending = 0;
-  bool voting = false;   // this member, with this disk, votes in the present epoch
-  bool removed = false;  // the present epoch does not know this member
-  bool ready = false;    // caught up once since the start: may answer serializable reads (attack A10)
+  bool voting = false;       // this member, with this disk, votes in the present epoch
+  bool removed = false;      // the present epoch does not know this member
+  bool disowned = false;     // a peer knows of writes that this disk has lost: it does not vote with it
+  size_t unknown_slots = 0;  // damaged here and not yet repaired: Promises say Unknown
+  bool ready = false;        // caught up once since the start: may answer serializable reads (attack A10)
 };
 
 class Replica {
@@ -57,6 +59,9 @@ class Replica {
   std::vector<Member> former_members() const;
   // How far `node` is known to have got: min of durable and decided; slot 0 when nothing is known.
   Slot progress_of(NodeId node) const;
+  // The most durable writes that `node`'s disk was heard to hold (RecoveredState::disk_writes); 0: nothing
+  // known.
+  uint64_t disk_writes_of(NodeId node) const;
   NodeId self() const;
 
   // Empty when all of I1-I10 that one member can see hold, else the id and a sentence.

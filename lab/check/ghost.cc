@@ -87,6 +87,7 @@ const ChosenSlot* Ghost::chosen(Slot slot) const {
 }
 
 void Ghost::on_send(NodeId from, uint64_t boot, const Message& message) {
+  if (of(from).old_image) return;
   if (const auto* accept = std::get_if<Accept>(&message)) {
     on_accept(from, boot, *accept);
   } else if (const auto* accepted = std::get_if<Accepted>(&message)) {
@@ -246,7 +247,7 @@ void Ghost::on_promise(NodeId from, const Promise& p) {
   m.sent_max = std::max(m.sent_max, p.ballot);
   if (p.chunk == 0) {
     m.capture = p.capture;
-    m.report = Report{from, std::max(p.decided, p.snapshot_index), {}};
+    m.report = Report{from, std::max(p.decided, p.snapshot_index), {}, p.unknown};
   }
   if (m.capture != p.capture) return;  // a repeated middle chunk of an older capture
   for (const PromiseRun& run : p.runs) m.report.runs.push_back(run);
@@ -257,7 +258,7 @@ void Ghost::on_promise(NodeId from, const Promise& p) {
     reports.push_back(m.report);
 }
 
-// I5: nothing acknowledged is missing.
+// I5 and I19: nothing acknowledged is missing; what was damaged is Unknown, and at no lower bound.
 void Ghost::check_promise(NodeId from, const Promise& p, const Report& report) {
   const MemberGhost& m = of(from);
   Slot first = report.covered.next();
@@ -269,9 +270,12 @@ void Ghost::check_promise(NodeId from, const Promise& p, const Report& report) {
     const bool told = std::any_of(report.runs.begin(), report.runs.end(), [&](const PromiseRun& run) {
       return run.slots.contains(s) && (run.law || run.ballot >= acknowledged);
     });
-    if (told) continue;
+    const bool unknown = std::any_of(report.unknown.begin(), report.unknown.end(), [&](const UnknownSlot& u) {
+      return u.slot == s && u.bound >= acknowledged;
+    });
+    if (told || unknown) continue;
     return fail(
-        "I5",
+        m.unknown.contains(s) ? "I19" : "I5",
         fmt::format(
             "node {} promises ballot {} and does not report slot {}, which it acknowledged at ballot {}",
             from.value, show(p.ballot), s.value, show(acknowledged)));
@@ -281,6 +285,7 @@ void Ghost::check_promise(NodeId from, const Promise& p, const Report& report) {
 // I4: in the order of the records, no acceptance below the promise.
 void Ghost::on_handed_out(NodeId member, std::span<const PersistedRecord> records) {
   MemberGhost& m = of(member);
+  if (m.old_image) return;
   for (const PersistedRecord& r : records) {
     if (const auto* epoch = std::get_if<EpochRecord>(&r.record)) {
       on_epoch(member, epoch->membership);
@@ -367,6 +372,7 @@ void Ghost::choose(Slot slot, const Proposal& p) {
 
 void Ghost::on_durable(NodeId member, std::span<const PersistedRecord> records) {
   MemberGhost& m = of(member);
+  if (m.old_image) return;
   for (const PersistedRecord& r : records) {
     if (const auto* accept = std::get_if<AcceptRecord>(&r.record)) {
       Slot slot = accept->first;
@@ -393,6 +399,12 @@ void Ghost::on_durable(NodeId member, std::span<const PersistedRecord> records) 
 
 void Ghost::on_start(NodeId member, const RecoveredState& found) {
   MemberGhost& m = of(member);
+  if (m.old_image) {
+    m.promised = found.promised;
+    m.decided = m.applied = found.snapshot_index;
+    return;
+  }
+  m.unknown = found.unknown;
   if (found.promised < m.sent_max)
     fail("I3", fmt::format("node {} starts with promise {} after having answered or used ballot {}",
                            member.value, show(found.promised), show(m.sent_max)));
@@ -427,7 +439,9 @@ void Ghost::check_holders(NodeId member) {
       if ((epoch.voters >> n & 1) == 0) continue;
       const MemberGhost& m = members_[n];
       const Held held = s.value < m.durable.size() ? m.durable[s.value] : Held{};
-      holders += s <= m.snapshot || held.value == c->value ? 1 : 0;
+      // What a fault took is not what the protocol lost.
+      const bool excused = m.old_image || m.unknown.contains(s);
+      holders += excused || s <= m.snapshot || held.value == c->value ? 1 : 0;
     }
     if (holders >= needed) continue;
     return fail("I18", fmt::format("slot {} is chosen, but after a start of node {} only {} voters hold it",
@@ -437,6 +451,8 @@ void Ghost::check_holders(NodeId member) {
 
 bool Ghost::covers(const RecoveredState& found, Slot slot, const Ballot& ballot) const {
   if (slot <= found.snapshot_index) return true;
+  if (const auto lost = found.unknown.find(slot); lost != found.unknown.end() && lost->second >= ballot)
+    return true;
   const auto it = found.accepted.find(slot);
   if (it == found.accepted.end()) return false;
   if (it->second.law || it->second.ballot >= ballot) return true;
@@ -496,7 +512,7 @@ void Ghost::on_applied(NodeId member, Slot applied, Digest128 chain) {
   if (chain != chain_[applied.value])
     return fail("I8", fmt::format("node {} applied other entries up to slot {} than were chosen",
                                   member.value, applied.value));
-  if (applied <= m.snapshot) return;
+  if (applied <= m.snapshot || m.old_image) return;
   const Held held = applied.value < m.durable.size() ? m.durable[applied.value] : Held{};
   if (held.value != slots_[applied.value].chosen.value)
     fail("I21",

@@ -46,6 +46,9 @@ class Ghost {
   void on_durable(NodeId member, std::span<const PersistedRecord> records);
   // A start found this. All of it is durable.
   void on_start(NodeId member, const RecoveredState& recovered);
+  // The member is about to start from an old image of its disk. Whatever it does until it is found out counts
+  // nowhere: if somebody counted it, what follows is no choice here and breaks I6, I7 or I8.
+  void on_old_image(NodeId member) { of(member).old_image = true; }
   // After a step of the member.
   void on_step(NodeId member, const Replica& replica);
   // A snapshot file at this slot is durable on the member's disk.
@@ -94,6 +97,7 @@ class Ghost {
     NodeId from;
     Slot covered;  // everything up to here is known chosen to the reporter
     std::vector<PromiseRun> runs;
+    std::vector<UnknownSlot> unknown = {};
   };
   struct BallotGhost {
     uint64_t boot = 0;
@@ -120,6 +124,8 @@ class Ghost {
     Slot accepted_upto;
     uint64_t capture = 0;  // Promise under way
     Report report;
+    bool old_image = false;
+    std::map<Slot, Ballot> unknown;  // damaged by a fault, as its last start found it
   };
 
   MemberGhost& of(NodeId node) { return members_[node.value]; }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -61,10 +62,15 @@ class Disk {
   virtual bool needs_reserve() const { return false; }
   virtual Result<void> prepare_reserve() { return {}; }
   virtual Result<void> mark_idle() { return {}; }
+  virtual uint64_t disk_writes() const { return 0; }
 
   // ---- faults; false or empty: this kind of disk does not know it, or there is nothing to damage yet ----
   // The sentence says what was done.
   virtual std::string damage(Damage /*kind*/, Random& /*random*/) { return {}; }
+  // An old image, kept by the first damage of that kind: what a start from it would find. None: there is
+  // none.
+  virtual std::optional<uint64_t> image_disk_writes() const { return std::nullopt; }
+  virtual uint32_t images_put_back() const { return 0; }
   // Full: almost nothing more fits on it, until it is told otherwise.
   virtual bool set_full(bool /*full*/, Random& /*random*/) { return false; }
   virtual bool fail_sync() { return false; }                      // the next one

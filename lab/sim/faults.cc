@@ -1,4 +1,5 @@
 // World: what goes wrong, when, and when it ends.
+#include <algorithm>
 #include <array>
 
 #include <fmt/format.h>
@@ -114,6 +115,9 @@ void World::swizzle() {
 void World::on_fault(FaultKind kind) {
   if (!faults_on_) return;
   schedule_fault(kind);
+  const bool may_kill =
+      kind <= FaultKind::pause || (kind >= FaultKind::disk_full && kind <= FaultKind::old_image);
+  if (may_kill && old_disk_about()) return;
   const uint32_t leader = fault_random_.chance(swarm_.aim_at_leader) ? leader_now() : 0;
   const uint32_t a = leader != 0 ? leader : static_cast<uint32_t>(fault_random_.between(1, swarm_.members));
   uint32_t b = a;
@@ -295,18 +299,33 @@ bool World::damage(uint32_t node, Damage kind) {
   return true;
 }
 
+// The first time the disk is copied, the next time it becomes that copy.
 bool World::put_back_old_image(uint32_t node) {
   SimMember& victim = member(node);
-  if (!atlas_.may_damage(node) || !victim.running()) return false;
-  std::string done = victim.disk().damage(Damage::old_image, fault_random_);
-  if (done.empty()) {
+  if (!victim.running() || !atlas_.may_damage(node) || atlas_.halting_run()) return false;
+  const std::optional<uint64_t> writes = victim.disk().image_disk_writes();
+  if (writes) {
+    if (!all_know_more_of(node, *writes)) return false;
     victim.crash(CrashKind::power);
-    done = victim.disk().damage(Damage::old_image, fault_random_);
-    atlas_.damage(node);
     schedule_start(node, fault_length());
   }
-  if (trace_.wanted()) note(node, "damage", "\"done\":" + json_string(done));
+  const std::string done = victim.harm(Harm::old_image, 0, fault_random_.next());
+  if (trace_.wanted() && !done.empty()) note(node, "damage", "\"done\":" + json_string(done));
   return !done.empty();
+}
+
+bool World::all_know_more_of(uint32_t node, uint64_t writes) {
+  for (uint32_t n = 1; n <= swarm_.members; ++n) {
+    if (n == node) continue;
+    if (member(n).could_forget()) return false;
+    if (member(n).node()->replica().disk_writes_of(NodeId(node)) <= writes) return false;
+  }
+  return swarm_.members > 1;
+}
+
+// Nobody is killed before the member with the old disk was told: only the memory of the others can tell it.
+bool World::old_disk_about() const {
+  return std::any_of(members_.begin(), members_.end(), [](const auto& m) { return m->has_old_disk(); });
 }
 
 void World::on_heal(uint64_t number) {
@@ -352,7 +371,7 @@ void World::on_heal(uint64_t number) {
       break;
     case FaultKind::rot_log:
     case FaultKind::misdirected:
-      if (!member(a).running()) break;
+      if (!member(a).running() || old_disk_about()) break;
       member(a).crash(fault_random_.chance(0.5) ? CrashKind::power : CrashKind::process);
       schedule_start(a, 1000);
       break;

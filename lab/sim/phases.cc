@@ -117,6 +117,7 @@ bool World::has_halted() {
 void World::on_phase() {
   Event again;
   again.kind = EventKind::phase;
+  if (phase_ == 0 && old_disk_about()) return queue_.schedule(kPollUs, again);
   if (phase_ == 0) {
     phase_ = 1;
     stop_faults();

@@ -72,7 +72,11 @@ void SimMember::start() {
   if (!opened) return refuse_start(opened.error());
   RecoveredState recovered = std::move(opened).value();
   identity_ = recovered.identity;
+  // No two starts have the same number, not even from copies of a disk.
+  recovered.boot += static_cast<uint64_t>(disk_->images_put_back()) << 32;
   boot_ = recovered.boot;
+  disk_writes_found_ = recovered.disk_writes;
+  lives_met_.clear();
   store_ = world_.swarm().real_store ? make_kv_store() : make_toy_store();
   machine_ = std::make_unique<WatchedMachine>(*this, *store_);
   Result<std::optional<runtime::StoredSnapshot>> restored =
@@ -306,6 +310,9 @@ void SimMember::handle(const Event& e) {
       break;
     case EventKind::deliver: {
       Flight flight = world_.take_flight(e.a);
+      // A new process's first words come behind its handshake, and connections that were not announced have
+      // none.
+      if (flight.life > lives_met_[flight.from.value]) break;
       if (Recorder* recorder = world_.recorder(); recorder != nullptr)
         recorder->on_deliver(flight.from.value, self_.value, flight.message.index(), flight.ordinal);
       if (world_.trace().wanted() && (world_.options().trace_beats || !is_beat(flight.message)))
@@ -333,7 +340,7 @@ void SimMember::handle(const Event& e) {
     case EventKind::link_notice:
       if (!world_.link_notice_is_current(self_.value, static_cast<uint32_t>(e.a), e.b / 2)) break;
       world_.note(self_.value, "link", fmt::format("\"peer\":{},\"up\":{}", e.a, e.b % 2 == 1));
-      node_->on_peer_link(NodeId(static_cast<uint32_t>(e.a)), e.b % 2 == 1);
+      on_link(static_cast<uint32_t>(e.a), e.b % 2 == 1);
       turn_soon();
       break;
     case EventKind::request:
@@ -342,6 +349,17 @@ void SimMember::handle(const Event& e) {
     default:
       break;
   }
+}
+
+void SimMember::on_link(uint32_t peer, bool up) {
+  PeerLink link{NodeId(peer), up};
+  if (up) {
+    const SimMember& other = world_.member(peer);
+    link.boot = other.boot();
+    link.disk_writes = other.disk_writes_found();
+    lives_met_[peer] = other.life();
+  }
+  node_->on_peer_link(link);
 }
 
 void SimMember::tick_to(uint64_t ticks) {
@@ -417,7 +435,21 @@ void SimMember::after_turn() {
                 fmt::format("\"decided\":[{},{}]", decided_told_.value + 1, decided.value));
   decided_told_ = decided;
   ghost.on_applied(self_, node_->applied(), node_->chain());
+  if (node_->outdated()) return give_up_disk();
   if (node_->failure()) stop_process(Error(*node_->failure()));
+}
+
+// What the server does next, coming back with a new disk, is not simulated: it stays down.
+void SimMember::give_up_disk() {
+  world_.note(self_.value, "gives its disk up", "\"sentence\":" + json_string(node_->failure()->message));
+  // What a fault took from the end of the log, where nothing proves it, the others miss as well.
+  if (!world_.atlas().is_damaged(self_.value))
+    return world_.fail(
+        "I20", fmt::format("node {} was told that its disk is an old one, and it is not", self_.value));
+  halted_ = true;
+  ++world_.statistics().halted;
+  ++world_.statistics().disowned;
+  crash(CrashKind::process);
 }
 
 // ---- what the Node asks for ----

@@ -32,6 +32,8 @@ class SimMember final : public runtime::Host, public ConsensusSink {
   Disk& disk() { return *disk_; }
   uint32_t life() const { return life_; }
   const runtime::Node* node() const { return node_.get(); }
+  uint64_t boot() const { return boot_; }
+  uint64_t disk_writes_found() const { return disk_writes_found_; }
   StoreUnderTest& store() { return *store_; }
   bool write_under_way() const { return !under_way_.empty(); }
   size_t requests_pending() const {
@@ -54,6 +56,10 @@ class SimMember final : public runtime::Host, public ConsensusSink {
   // Does it to the disk; the sentence says what was done, empty: nothing. `n` counts operations, `fate`
   // decides the rest.
   std::string harm(Harm what, uint32_t n, uint64_t fate);
+  // Down, or about to be without anybody's doing.
+  bool could_forget() const;
+  // It started from an old image of its disk, and has not been told so yet.
+  bool has_old_disk() const { return !halted_ && disk_->images_put_back() > 0; }
   void jump_clock(int64_t ahead_us);
   void set_clock_rate(double rate);
   void handle(const Event& event);
@@ -102,6 +108,7 @@ class SimMember final : public runtime::Host, public ConsensusSink {
   void refuse_start(const Error& error);
   void stop_process(const Error& error);
   void on_tick();
+  void on_link(uint32_t peer, bool up);
   int64_t clock_us() const;
   // What the log thread and its workers do in the server (sim_member_log.cc).
   void on_commit_done();
@@ -113,6 +120,8 @@ class SimMember final : public runtime::Host, public ConsensusSink {
   int64_t sync_time_us();
   uint64_t begin_work(uint64_t number);
   void drop_work();
+  std::string put_back_or_keep(Random& random);
+  void give_up_disk();
 
   World& world_;
   const NodeId self_;
@@ -127,6 +136,7 @@ class SimMember final : public runtime::Host, public ConsensusSink {
   std::unique_ptr<Front> front_;  // null: clients speak to the store and the log directly
   uint32_t life_ = 0;
   uint64_t boot_ = 0;
+  uint64_t disk_writes_found_ = 0;
   bool paused_ = false;
   std::optional<CrashKind> crash_at_promise_;
   bool turn_pending_ = false;
@@ -144,7 +154,8 @@ class SimMember final : public runtime::Host, public ConsensusSink {
   bool marked_idle_ = true;
   uint64_t ticks_ = 0;  // as last told to the node
   int64_t slow_disk_us_ = 0;
-  Slot decided_told_;  // to the trace
+  Slot decided_told_;                       // to the trace
+  std::map<uint32_t, uint32_t> lives_met_;  // of the others, whose connection was announced
   uint64_t snapshots_installed_ = 0;
   uint64_t snapshots_taken_ = 0;
   std::deque<std::vector<PersistedRecord>> under_way_;

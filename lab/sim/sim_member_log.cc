@@ -35,7 +35,9 @@ void SimMember::check_fork() {
 std::string SimMember::harm(Harm what, uint32_t n, uint64_t fate) {
   Random random(fate);
   std::string done;
-  if (what <= Harm::old_image) {
+  if (what == Harm::old_image) {
+    done = put_back_or_keep(random);
+  } else if (what < Harm::old_image) {
     done = disk_->damage(static_cast<Damage>(what), random);
     if (!done.empty()) world_.atlas().damage(self_.value);
   } else {
@@ -49,6 +51,22 @@ std::string SimMember::harm(Harm what, uint32_t n, uint64_t fate) {
   if (Recorder* recorder = world_.recorder(); recorder != nullptr && !done.empty())
     recorder->on_harm(self_.value, what, n, fate);
   return done;
+}
+
+// An image of the running disk is kept; later, the process down, it is put back. Only where what the image
+// lacks is known to all others: the atlas stays out of what nobody could notice (docs/simulator.md).
+std::string SimMember::put_back_or_keep(Random& random) {
+  if (running()) return disk_->image_disk_writes() ? std::string() : disk_->damage(Damage::old_image, random);
+  const std::optional<uint64_t> writes = disk_->image_disk_writes();
+  if (!writes || !world_.all_know_more_of(self_.value, *writes)) return {};
+  const std::string done = disk_->damage(Damage::old_image, random);
+  world_.atlas().damage(self_.value);
+  world_.ghost().on_old_image(self_);
+  return done;
+}
+
+bool SimMember::could_forget() const {
+  return !running() || crash_at_promise_.has_value() || disk_->has_injected_error();
 }
 
 int64_t SimMember::sync_time_us() {
@@ -99,7 +117,7 @@ void SimMember::on_commit_done() {
   }
   if (!under_way_.empty()) schedule(sync_time_us(), EventKind::commit_done);
   if (disk_->needs_reserve()) prepare_reserve();
-  if (!world_.options().early_persisted) node_->on_persisted(batch.back().token);
+  if (!world_.options().early_persisted) node_->on_persisted(batch.back().token, disk_->disk_writes());
   turn_soon();
 }
 

@@ -41,7 +41,7 @@ enum class FaultKind : uint8_t {
   rot_superblock,
   rot_snapshot,
   misdirected,  // a write to the log lands elsewhere
-  old_image,    // the disk becomes what it was before (only with --old-image: not handled yet)
+  old_image,    // the disk becomes what it was before (only with --old-image)
   transfer,     // a leadership transfer is asked for
   change,       // another epoch is asked for: addresses, and roles where the run allows it
   count,
@@ -98,9 +98,9 @@ struct Swarm {
 struct SwarmLimits {
   bool real_log = true;
   bool real_store = true;
-  bool server = false;         // every seed on the real log, store and request layer
-  bool request_layer = true;   // drawn; false: never
-  bool old_image = false;      // not handled yet: finds what it must find
+  bool server = false;        // every seed on the real log, store and request layer
+  bool request_layer = true;  // drawn; false: never
+  bool old_image = false;
   uint32_t members = 0;        // 0: drawn, 1 to 7
   uint64_t seconds_min = 120;  // of the fault phase
   uint64_t seconds_max = 300;

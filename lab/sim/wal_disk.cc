@@ -23,6 +23,7 @@ class WalDisk final : public Disk {
     options_.wal.segment_bytes = segment_bytes;
     options_.wal.opening_segment_bytes = segment_bytes;
     options_.wal.block_bytes = 512;
+    options_.on_damage = storage::OnDamage::read_over;
   }
 
   Result<RecoveredState> open(const Identity& create) override {
@@ -46,6 +47,7 @@ class WalDisk final : public Disk {
   bool needs_reserve() const override { return dir_->wal().needs_reserve(); }
   Result<void> prepare_reserve() override { return dir_->wal().prepare_reserve(); }
   Result<void> mark_idle() override { return dir_->wal().mark_idle(); }
+  uint64_t disk_writes() const override { return dir_->wal().disk_writes(); }
 
   void crash(CrashKind kind, std::span<const PersistedRecord> under_way, Random& random) override {
     if (!under_way.empty()) {
@@ -101,6 +103,14 @@ class WalDisk final : public Disk {
         files_.files_below(storage::join_path(kPath, kind == Damage::rot_log ? "wal" : "snapshots"));
     return files.empty() ? std::string() : rot(files[random.below(files.size())], random);
   }
+  std::optional<uint64_t> image_disk_writes() const override {
+    if (!image_) return std::nullopt;
+    storage::MemoryFileSystem fork = *image_;
+    fork.set_capacity(std::numeric_limits<uint64_t>::max());
+    Result<std::unique_ptr<storage::DataDir>> opened = storage::DataDir::open(fork, kPath, options_);
+    return opened ? std::optional(opened.value()->recovered().disk_writes) : std::nullopt;
+  }
+  uint32_t images_put_back() const override { return put_back_; }
   bool set_full(bool full, Random& random) override {
     full_ = full;
     files_.set_capacity(full ? files_.used_bytes() + random.below(2 * options_.wal.segment_bytes)
@@ -156,12 +166,14 @@ class WalDisk final : public Disk {
     if (dir_) return {};
     files_ = *image_;
     image_.reset();
+    ++put_back_;
     return "an old image of the disk is put back";
   }
 
   storage::OpenOptions options_;
   storage::MemoryFileSystem files_;
   std::unique_ptr<storage::MemoryFileSystem> image_;
+  uint32_t put_back_ = 0;
   bool injected_error_ = false;
   bool full_ = false;
   std::unique_ptr<storage::DataDir> dir_;

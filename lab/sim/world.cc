@@ -32,6 +32,7 @@ void RunStatistics::add(const RunStatistics& o) {
   refused += o.refused;
   halted += o.halted;
   halted_runs += o.halted_runs;
+  disowned += o.disowned;
   core_runs += o.core_runs;
   lost += o.lost;
   duplicated += o.duplicated;
@@ -187,11 +188,11 @@ void World::send(NodeId from, NodeId to, uint64_t boot, Message message) {
   e.kind = EventKind::deliver;
   e.member = static_cast<uint8_t>(to.value);
   if (fate.copies == 2) {
-    e.a = flights_.put(Flight{from, to, message, ordinal});
+    e.a = flights_.put(Flight{from, to, message, ordinal, member(from.value).life()});
     queue_.schedule(fate.delay_us[1], e);
   }
   if (fate.copies >= 1) {
-    e.a = flights_.put(Flight{from, to, std::move(message), ordinal});
+    e.a = flights_.put(Flight{from, to, std::move(message), ordinal, member(from.value).life()});
     queue_.schedule(fate.delay_us[0], e);
   }
 }

@@ -52,6 +52,7 @@ struct RunStatistics {
   uint64_t stopped = 0;      // processes that stopped themselves after an error of their disk
   uint64_t refused = 0;      // starts refused, disk full or failing
   uint64_t halted = 0;       // members that found damage and stay down
+  uint64_t disowned = 0;     // ... because another told them that their disk is an old one
   uint64_t halted_runs = 0;  // runs in which no quorum was left, as it must be
   uint64_t core_runs = 0;    // second phases with only a quorum healed
   uint64_t lost = 0;
@@ -75,6 +76,7 @@ struct Flight {
   NodeId to;
   Message message;
   uint32_t ordinal = 0;  // among those of its kind on its link; when recorded
+  uint32_t life = 0;     // of the sender
 };
 
 class World {
@@ -101,6 +103,9 @@ class World {
   Recorder* recorder() { return recorder_.get(); }  // null: nobody writes down
   bool wants_fork(Random& random) const;
   uint32_t members() const { return swarm_.members; }
+  // All others run, remember that the member's disk held more than `writes`, and nothing is under way that
+  // would make one of them forget.
+  bool all_know_more_of(uint32_t node, uint64_t writes);
   SimMember& member(uint32_t node) { return *members_[node - 1]; }
   void send(NodeId from, NodeId to, uint64_t boot, Message message);
   Flight take_flight(uint64_t number) { return flights_.take(number); }
@@ -173,6 +178,7 @@ class World {
   bool begin_machine_fault(Fault* fault);
   bool damage(uint32_t node, Damage kind);
   bool put_back_old_image(uint32_t node);
+  bool old_disk_about() const;
   void on_heal(uint64_t number);
   void cut(uint64_t links);
   void uncut(uint64_t links);

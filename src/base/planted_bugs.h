@@ -37,6 +37,9 @@ enum class PlantedBug {
   settled_by_any_barrier,
   silence_is_refusal,
   refused_but_queued,
+  damage_is_absence,
+  unknown_counts_as_none,
+  old_image_votes,
   // storage
   log_not_synced,
   superblock_not_synced,
@@ -46,6 +49,7 @@ enum class PlantedBug {
   truncates_one_segment_more,
   torn_tail_is_damage,
   damaged_tail_is_cut,
+  lost_batch_keeps_older,
   old_batches_taken,
   boot_not_counted,
   snapshot_not_synced,

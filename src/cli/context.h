@@ -68,6 +68,7 @@ void add_member_command(CLI::App& program, Context& context, const std::function
 void add_cluster_commands(CLI::App& program, Context& context);
 void add_explain_command(CLI::App& program, Context& context);
 void add_snapshot_commands(CLI::App& program, Context& context);
+void add_recover_command(CLI::App& program, Context& context);
 void add_bench_command(CLI::App& program, Context& context);
 
 // Parts of an answer in simple form; get and txn share them.

@@ -186,6 +186,7 @@ int run(const std::vector<std::string>& arguments, const Streams& streams) {
   add_cluster_commands(app, context);
   add_explain_command(app, context);
   add_snapshot_commands(app, context);
+  add_recover_command(app, context);
   add_bench_command(app, context);
   int code = parse_and_act(app, context, arguments);
   streams.out.flush();

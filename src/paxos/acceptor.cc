@@ -18,7 +18,8 @@ Acceptor::Acceptor(const RecoveredState& recovered, const Membership& membership
       snapshot_index_(recovered.snapshot_index),
       decided_(recovered.snapshot_index),
       decided_chain_(recovered.snapshot_chain),
-      decided_term_(recovered.snapshot_term) {
+      decided_term_(recovered.snapshot_term),
+      unknown_(planted(PlantedBug::damage_is_absence) ? std::map<Slot, Ballot>{} : recovered.unknown) {
   for (const auto& [slot, accepted] : recovered.accepted) {
     if (planted(PlantedBug::forgotten_acceptances) && slot > recovered.decided_hint) continue;
     DECREE_CHECK(slot > snapshot_index_, "recovery hands out only slots above the snapshot");
@@ -33,9 +34,12 @@ Acceptor::Acceptor(const RecoveredState& recovered, const Membership& membership
     if (slot == nullptr) break;
     advance_decided(*slot);
   }
+  forget_unknown(decided_);
   bill_next_ = decided_.next();
   bill_durable_ = decided_;
 }
+
+void Acceptor::forget_unknown(Slot upto) { unknown_.erase(unknown_.begin(), unknown_.upper_bound(upto)); }
 
 bool Acceptor::raise_promise(Ballot ballot, LogToken token) {
   DECREE_CHECK(ballot.epoch == epoch_, "ballots of another epoch never reach the kernel");
@@ -60,6 +64,12 @@ std::vector<PromiseRun> Acceptor::runs_above_decided() const {
   return runs;
 }
 
+std::vector<UnknownSlot> Acceptor::unknown_above_decided() const {
+  std::vector<UnknownSlot> slots;
+  for (const auto& [slot, bound] : unknown_) slots.push_back(UnknownSlot{slot, bound});
+  return slots;
+}
+
 // Stop signs name the epoch they open. One of an earlier epoch that a newcomer learns ends nothing here
 // (A17).
 bool Acceptor::ends_this_epoch(const Entry& entry) const {
@@ -72,6 +82,7 @@ void Acceptor::open_epoch(const Membership& next, LogToken token) {
   epoch_ = next.epoch;
   epoch_base_ = next.base;
   log_.forget_accepted(decided_.next());
+  unknown_.clear();  // void like the rest (A9)
   promised_ = initial_ballot(next);
   promise_token_ = token;
   stop_sign_ = Slot(0);
@@ -160,6 +171,10 @@ Acceptor::AcceptResult Acceptor::accept(const Accept& accept, LogToken token) {
     DECREE_CHECK(!law || held->entry == entry, "I7: a ballot proposes another value where a Law stands");
     note_stop_sign(s, entry);
     log_.put(s, LogSlot{accept.ballot, law, entry, token, Digest128{}});
+    if (const auto lost = unknown_.find(s); lost != unknown_.end() && accept.ballot >= lost->second) {
+      DECREE_SOMETIMES("a damaged slot is accepted again", true);
+      unknown_.erase(lost);
+    }
     bill_next_ = s.next();
     ++result.count;
   }
@@ -169,6 +184,8 @@ Acceptor::AcceptResult Acceptor::accept(const Accept& accept, LogToken token) {
 void Acceptor::advance_decided(LogSlot& slot) {
   const Slot s = decided_.next();
   decided_ = s;
+  DECREE_SOMETIMES("a damaged slot is learned again", unknown_.contains(s));
+  unknown_.erase(s);
   decided_chain_ = chain_link(decided_chain_, s, slot.entry.digest);
   slot.chain = decided_chain_;
   if (slot.entry.kind == EntryKind::barrier)
@@ -209,6 +226,7 @@ void Acceptor::install_snapshot(Slot index, Digest128 chain, uint64_t term) {
   DECREE_CHECK(index > decided_, "a snapshot moves the prefix forward");
   DECREE_SOMETIMES("a snapshot is installed below accepted slots", log_.end() > index.next());
   log_.drop_through(index);
+  forget_unknown(index);
   if (stop_sign_ <= index) stop_sign_ = Slot(0);  // covered: the snapshot's membership tells the epoch
   snapshot_index_ = index;
   decided_ = index;
@@ -288,6 +306,9 @@ uint64_t Acceptor::fingerprint() const {
                            (slot->token <= persisted_ ? 2u : 0u);
     d = chain_link(d, Slot(slot->ballot.node.value), Digest128{slot->ballot.term(), flags});
   }
+  for (const auto& [slot, bound] : unknown_)
+    d = chain_link(d, slot,
+                   Digest128{bound.term(), (static_cast<uint64_t>(bound.node.value) << 16) | bound.priority});
   return d.hi ^ d.lo;
 }
 

@@ -6,6 +6,7 @@
 // speaks about it only when that token is durable.
 #pragma once
 
+#include <map>
 #include <span>
 #include <vector>
 
@@ -25,6 +26,8 @@ class Acceptor {
   bool raise_promise(Ballot ballot, LogToken token);
   // What was accepted above the decided prefix, for a Promise. Consecutive slots of one ballot make one run.
   std::vector<PromiseRun> runs_above_decided() const;
+  // Damaged slots above the decided prefix: never reported as absent (I19).
+  std::vector<UnknownSlot> unknown_above_decided() const;
 
   // ---- BILL ----
   enum class Verdict : uint8_t {
@@ -101,6 +104,7 @@ class Acceptor {
   bool above_stop_sign(Slot slot) const;
   bool ends_this_epoch(const Entry& entry) const;
   void note_stop_sign(Slot slot, const Entry& entry);  // `entry` is about to be put at `slot`
+  void forget_unknown(Slot upto);
 
   uint32_t epoch_ = 0;
   Slot epoch_base_;
@@ -117,6 +121,9 @@ class Acceptor {
   Slot bill_next_;  // next slot acceptable at bill_ballot_
   Slot bill_durable_;
   Slot stop_sign_;  // lowest stop sign accepted in this epoch; 0 = none
+  // What recovery could not read: at most these ballots were accepted there. Certain again with an acceptance
+  // at the bound or above, which outranks whatever it was, or with a Law.
+  std::map<Slot, Ballot> unknown_;
 };
 
 // The barrier's payload: the ballot that proposed it, 24 bytes little-endian.

@@ -59,6 +59,9 @@ void Replica::Impl::on_prepare(NodeId from, const Prepare& m) {
   promise.snapshot_index = acceptor.snapshot_index();
   promise.capture = ++capture_counter;
   promise.boot = boot;
+  promise.disk_writes = disk_writes;
+  promise.unknown = acceptor.unknown_above_decided();
+  DECREE_SOMETIMES("a Promise says Unknown", !promise.unknown.empty());
   const std::vector<PromiseRun> runs = acceptor.runs_above_decided();
   size_t done = 0;
   do {
@@ -69,13 +72,14 @@ void Replica::Impl::on_prepare(NodeId from, const Prepare& m) {
     promise.last = done == runs.size() || planted(PlantedBug::first_promise_chunk_only);
     DECREE_SOMETIMES("a Promise needs several chunks", !promise.last);
     send_when_durable(from, promise);
+    promise.unknown.clear();
     ++promise.chunk;
   } while (!promise.last);
 }
 
 void Replica::Impl::on_promise(NodeId from, const Promise& m) {
+  hear_disk(from, m.disk_writes);
   if (role != Role::candidate || m.ballot != ballot || !membership.is_voter(from)) return;
-  if (!m.unknown.empty()) return;  // uncertain knowledge is no vote
   PartialPromise& partial = promises[from];
   if (partial.whole) {
     if (planted(PlantedBug::duplicate_promise_counts) && m.last &&
@@ -87,7 +91,7 @@ void Replica::Impl::on_promise(NodeId from, const Promise& m) {
     partial = PartialPromise{};
     partial.capture = m.capture;
     partial.boot = m.boot;
-    partial.report = PromiseReport{from, m.decided, m.snapshot_index, {}};
+    partial.report = PromiseReport{from, m.decided, m.snapshot_index, {}, m.unknown};
   }
   // All chunks of one capture, in order (attack A16); anything else is forgotten and asked again.
   DECREE_SOMETIMES("chunks of two Promises are mixed", partial.capture != m.capture && m.chunk > 0);
@@ -102,18 +106,21 @@ void Replica::Impl::on_promise(NodeId from, const Promise& m) {
 // With a quorum of promises: know all Laws, fetch the values that bind, lead.
 void Replica::Impl::advance_election() {
   if (role != Role::candidate) return;
-  std::vector<PromiseReport> quorum;
+  std::vector<PromiseReport> reports;
   for (const auto& [node, partial] : promises)
-    if (partial.whole) quorum.push_back(partial.report);
-  if (quorum.size() < membership.election_quorum) return;
-  const Slot base = choose_base(quorum, acceptor.decided(), asked_from, membership.base);
+    if (partial.whole) reports.push_back(partial.report);
+  if (reports.size() < membership.election_quorum) return;
+  const Slot base = choose_base(reports, acceptor.decided(), asked_from, membership.base);
+  const size_t certain = certain_count(reports, base);
+  DECREE_SOMETIMES("damage keeps a Promise from counting", certain < reports.size());
+  if (certain < membership.election_quorum) return;
   if (acceptor.decided() < base.prev()) {
     DECREE_SOMETIMES("a candidate must learn Laws first", true);
-    for (const PromiseReport& report : quorum)
+    for (const PromiseReport& report : reports)
       if (std::max(report.decided, report.snapshot_index) == base.prev()) want_laws(base.prev(), report.from);
     return;
   }
-  const std::vector<SlotPick> picks = choose_values(quorum, base);
+  const std::vector<SlotPick> picks = choose_values(reports, base);
   if (!fetch_missing(picks)) return;
   const auto value_at = [this](const SlotPick& pick) -> const Entry* {
     const paxos::LogSlot* own = acceptor.log().find(pick.slot);
@@ -277,7 +284,8 @@ void Replica::Impl::follow(Ballot b) {
   out->jobs.push_back(LeadershipChanged{b, b.node == self});
 }
 
-void Replica::Impl::on_nack(NodeId, const Nack& m) {
+void Replica::Impl::on_nack(NodeId from, const Nack& m) {
+  if (m.reason == NackReason::old_disk) return on_old_disk(from, m);
   if (m.promised.epoch != membership.epoch) return;
   hear_round(m.promised);
   if (role == Role::follower || m.ballot != ballot || m.promised <= ballot) return;

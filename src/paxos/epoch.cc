@@ -114,7 +114,7 @@ void Replica::Impl::rebuild_peers(const Membership& next) {
 void Replica::Impl::learn_identity() {
   const Member* own = membership.find(self);
   voting = false;
-  if (own == nullptr || own->role != MemberRole::voter) return;
+  if (own == nullptr || own->role != MemberRole::voter || disowned) return;
   if (own->incarnation != Incarnation(0)) {
     voting = own->incarnation == identity.incarnation;
     return;

@@ -52,6 +52,7 @@ BeatView Replica::Impl::own_view() const {
   view.disk_ok = disk_good();
   view.voter = votes();
   view.boot = boot;
+  view.disk_writes = disk_writes;
   return view;
 }
 
@@ -81,6 +82,7 @@ void Replica::Impl::on_beat_reply(NodeId from, const BeatReply& m) {
 
 void Replica::Impl::note_view(Peer& p, const BeatView& view) {
   p.view = view;
+  hear_disk(p.node, view.disk_writes);
   p.knows_decided = std::max(p.knows_decided, view.decided);
   if (!view.leader.is_none() && view.leader.epoch != membership.epoch) {
     if (view.decided > acceptor.decided()) want_laws(view.decided, p.node);
@@ -108,9 +110,11 @@ void Replica::Impl::on_peer_link(const PeerLink& link) {
       // Another disk: nothing that the old one had is there.
       p->match = p->next = p->knows_decided = Slot(0);
       p->view = BeatView{};
+      p->disk_writes = p->boot = 0;
     }
     p->incarnation = link.incarnation;
   }
+  if (link.up) judge_disk(*p, link);
   if (link.up && !genesis_confirmed) {
     met.insert(link.peer);
     learn_identity();
@@ -131,7 +135,8 @@ void Replica::Impl::on_peer_link(const PeerLink& link) {
 }
 
 bool Replica::Impl::fresh(const Peer& p) const {
-  return p.link_up && p.ever_replied && now.value - p.last_reply.value < options.suspicion_ticks;
+  return p.link_up && !p.outdated && p.ever_replied &&
+         now.value - p.last_reply.value < options.suspicion_ticks;
 }
 
 bool Replica::Impl::sync_hangs(uint32_t ticks) const {

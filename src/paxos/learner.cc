@@ -86,6 +86,7 @@ void Replica::Impl::emit_accepted() {
   accepted.ballot = b;
   accepted.upto = upto;
   accepted.decided = acceptor.decided();
+  accepted.disk_writes = disk_writes;
   if (gap_due) {
     accepted.wanted = acceptor.next_acceptable();
     accepted.behind = acceptor.decided().next() < acceptor.bill_base();
@@ -172,7 +173,7 @@ void Replica::Impl::on_learn(NodeId from, const Learn& m) {
       bytes += entries.back().weight_bytes();
     }
     send_chosen(from, m.first, std::move(entries));
-  } else if (m.first > acceptor.snapshot_index()) {
+  } else if (m.first > log_floor) {  // if it was not cut; else the host's answer leads to a snapshot
     DECREE_SOMETIMES("a laggard is served from the log on disk", true);
     out->jobs.push_back(SendLogJob{from, SlotRange{m.first, log.first()}});
   } else {
@@ -257,7 +258,7 @@ void Replica::Impl::on_snapshot_installed(const SnapshotInstalled& m) {
   } else {
     acceptor.set_snapshot_index(m.index);
   }
-  applied = m.index;
+  applied = log_floor = m.index;
   applied_term = std::max(applied_term, m.term);
   // A snapshot tells the epoch that its index belongs to, and holds everything before it (A17).
   if (m.membership.epoch > membership.epoch && m.membership.base <= m.index.next()) open_epoch(m.membership);

@@ -109,6 +109,7 @@ void Replica::Impl::send_probe(Peer& p) {
 }
 
 void Replica::Impl::on_accepted(NodeId from, const Accepted& m) {
+  hear_disk(from, m.disk_writes);
   if (!is_leader() || m.ballot != ballot) return;
   Peer& p = *peer(from);
   p.match = std::max(p.match, std::min(m.upto, last_slot()));

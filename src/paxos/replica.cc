@@ -38,10 +38,11 @@ Replica::Impl::Impl(RecoveredState recovered, const Membership& genesis, const O
   DECREE_CHECK(membership_problem(membership).empty(), "a replica starts with a valid membership");
   // A disk that never promised anything may be a wiped one that forgot what it promised.
   genesis_confirmed = !opts.confirm_genesis || membership.voter_count() == 1 || !recovered.promised.is_none();
-  applied = recovered.snapshot_index;
+  applied = log_floor = recovered.snapshot_index;
   applied_term = recovered.snapshot_term;
   hinted_decided = recovered.decided_hint;
   round_seen = acceptor.promised().round;
+  disk_writes = disk_writes_found = recovered.disk_writes;
   rebuild_peers(membership);
   learn_identity();
 }
@@ -105,9 +106,12 @@ void Replica::Impl::step(const Input& input, Effects& effects) {
   open_if_sealed();  // the last boot decided the stop sign and died before its epoch record was durable
   std::visit(Overloaded{
                  [&](const Received& in) {
-                   if (peer(in.from) != nullptr) on_message(in.from, in.message);
+                   const Peer* p = peer(in.from);
+                   if (p == nullptr) return;
+                   if (!p->outdated) return on_message(in.from, in.message);
+                   if (std::holds_alternative<Beat>(in.message)) turn_away(*p);  // the first word may be lost
                  },
-                 [&](const Persisted& in) { on_persisted(in.upto); },
+                 [&](const Persisted& in) { on_persisted(in); },
                  [&](const Ticked& in) { on_tick(in.now); },
                  [&](const Propose& in) { submit(in.entry); },
                  [&](const Read& in) { on_read(in.seq); },
@@ -162,7 +166,9 @@ void Replica::Impl::on_message(NodeId from, const Message& message) {
              message);
 }
 
-void Replica::Impl::on_persisted(LogToken upto) {
+void Replica::Impl::on_persisted(const Persisted& m) {
+  const LogToken upto = m.upto;
+  disk_writes = std::max(disk_writes, m.disk_writes);
   if (upto <= acceptor.persisted_upto()) return;
   DECREE_CHECK(upto < next_token, "only records that were handed out can become durable");
   acceptor.persisted(upto);
@@ -354,6 +360,11 @@ Slot Replica::progress_of(NodeId node) const {
   const Peer* p = impl_->peer(node);
   return p == nullptr ? Slot(0) : std::min(p->view.decided, p->view.upto);
 }
+uint64_t Replica::disk_writes_of(NodeId node) const {
+  if (node == impl_->self) return impl_->disk_writes;
+  const Peer* p = impl_->peer(node);
+  return p == nullptr ? 0 : p->disk_writes;
+}
 NodeId Replica::self() const { return impl_->self; }
 const Acceptor& Replica::acceptor() const { return impl_->acceptor; }
 
@@ -375,6 +386,8 @@ ReplicaStatus Replica::status() const {
   s.proposals_pending = r.waiting.size() + r.in_doubt.size();
   s.ready = r.ready;
   s.voting = r.voting;
+  s.disowned = r.disowned;
+  s.unknown_slots = r.acceptor.unknown_above_decided().size();
   s.removed = r.membership.find(r.self) == nullptr;
   return s;
 }

@@ -38,6 +38,10 @@ struct Peer {
   Slot told_decided;
   // learner: highest decided prefix it is known to hold
   Slot knows_decided;
+  // old_disk.cc: the most durable writes that this disk was ever said to hold, and of which start the link is
+  uint64_t disk_writes = 0;
+  uint64_t boot = 0;
+  bool outdated = false;  // its disk holds less than that: nothing it says counts
 };
 
 struct Replica::Impl {
@@ -47,7 +51,7 @@ struct Replica::Impl {
   void step(const Input& input, Effects& effects);
   void end_turn(Effects& effects);
   void on_message(NodeId from, const Message& message);
-  void on_persisted(LogToken upto);
+  void on_persisted(const Persisted& m);
   void on_tick(Tick now);
   void apply_decided();
   void trim_cache();
@@ -159,6 +163,12 @@ struct Replica::Impl {
   bool pin_incarnations(Membership* next) const;
   void forget_former();
 
+  // ---- old_disk.cc: the peers' memory of what a disk held ----
+  void judge_disk(Peer& peer, const PeerLink& link);
+  void hear_disk(NodeId from, uint64_t writes);
+  void turn_away(const Peer& peer);
+  void on_old_disk(NodeId from, const Nack& m);
+
   // ---- read.cc: linearizable reads ----
   struct ReadWaiter {
     NodeId from;  // self for local reads
@@ -206,6 +216,11 @@ struct Replica::Impl {
   Tick now;
   Effects* out = nullptr;  // valid inside step() and end_turn()
 
+  // old_disk.cc
+  uint64_t disk_writes = 0;  // durable here
+  uint64_t disk_writes_found = 0;
+  bool disowned = false;
+
   // replica.cc
   LogToken next_token = LogToken(1);
   struct Deferred {
@@ -220,6 +235,7 @@ struct Replica::Impl {
   bool genesis_pending = false;
   LogToken snapshot_token;  // SnapshotRecord whose durability allows truncation
   Slot truncate_upto;
+  Slot log_floor;  // the log on disk holds what was decided above; below it may hold what lost
   // Requests of this node that are on their way: the term under which they were submitted. An entry leaves
   // when it is applied; when it is settled as definitely not chosen
   // (docs/decisions/0008-decidable-outcomes.md); or as unknown.

@@ -25,6 +25,29 @@ bool outranks(const PromiseRun& run, const SlotPick& pick) {
 
 }  // namespace
 
+namespace {
+
+bool reports_over(const PromiseReport& report, const UnknownSlot& lost) {
+  for (const UnknownSlot& own : report.unknown)
+    if (own.slot == lost.slot) return false;
+  for (const PromiseRun& run : report.runs)
+    if (run.slots.contains(lost.slot)) return run.law || run.ballot >= lost.bound;
+  return false;
+}
+
+}  // namespace
+
+size_t certain_count(std::span<const PromiseReport> reports, Slot base) {
+  if (planted(PlantedBug::unknown_counts_as_none)) return reports.size();
+  const auto settled = [&](const UnknownSlot& lost) {
+    return lost.slot < base || std::any_of(reports.begin(), reports.end(),
+                                           [&](const PromiseReport& r) { return reports_over(r, lost); });
+  };
+  return static_cast<size_t>(std::count_if(reports.begin(), reports.end(), [&](const PromiseReport& report) {
+    return std::all_of(report.unknown.begin(), report.unknown.end(), settled);
+  }));
+}
+
 std::vector<SlotPick> choose_values(std::span<const PromiseReport> quorum, Slot base) {
   Slot end = base;
   for (const PromiseReport& report : quorum)

@@ -16,7 +16,8 @@ struct PromiseReport {
   NodeId from;
   Slot decided;
   Slot snapshot_index;
-  std::vector<PromiseRun> runs;  // ascending, disjoint
+  std::vector<PromiseRun> runs;           // ascending, disjoint
+  std::vector<UnknownSlot> unknown = {};  // damaged at the reporter
 };
 
 // The value that outranks all others at a slot, by reference: accepted at `ballot` (or a Law) at `holder`.
@@ -31,6 +32,12 @@ struct SlotPick {
 // First slot the new ballot proposes. Everything below is a Law that somebody in the quorum holds by value.
 // `asked_from` is the Prepare's f, `own_decided` the candidate's prefix (attacks A11, A12).
 Slot choose_base(std::span<const PromiseReport> quorum, Slot own_decided, Slot asked_from, Slot epoch_base);
+
+// How many of the reports count towards the quorum (protocol 2.14): one whose sender lost a slot to damage
+// counts only where somebody reports, there, a Law or a ballot that nothing the sender may have accepted
+// outranks, or where the slot lies below `base`. The values are chosen from all reports: what one that does
+// not count tells of other slots is true.
+size_t certain_count(std::span<const PromiseReport> reports, Slot base);
 
 // For base <= t <= highest reported slot: the report with the highest ballot, Laws above all. Ascending,
 // without gaps.

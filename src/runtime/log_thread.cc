@@ -70,11 +70,12 @@ bool LogThread::commit(const std::vector<PersistedRecord>& batch) {
     if (done) {
       const bool recovered = disk_full_;
       disk_full_ = false;
-      post_([this, upto = batch.back().token, seconds = took.count(), recovered] {
-        callbacks_.synced(seconds);
-        if (recovered) callbacks_.disk_health(true, "");
-        callbacks_.persisted(upto);
-      });
+      post_(
+          [this, upto = batch.back().token, writes = wal_.disk_writes(), seconds = took.count(), recovered] {
+            callbacks_.synced(seconds);
+            if (recovered) callbacks_.disk_health(true, "");
+            callbacks_.persisted(upto, writes);
+          });
       if (wal_.needs_reserve()) post_([this] { callbacks_.reserve_wanted(); });
       return true;
     }

@@ -22,7 +22,7 @@ using Post = std::function<void(std::function<void()>)>;  // thread-safe, runs o
 class LogThread {
  public:
   struct Callbacks {
-    std::function<void(LogToken upto)> persisted;
+    std::function<void(LogToken upto, uint64_t disk_writes)> persisted;
     std::function<void(const Error&)> failed;
     std::function<void(bool ok, const std::string& cause)> disk_health;
     std::function<void(double seconds)> synced;  // one commit

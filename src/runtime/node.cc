@@ -99,9 +99,9 @@ bool Node::accepts_from_peer(const Message& message) {
   return true;
 }
 
-void Node::on_peer_link(NodeId peer, bool up, Incarnation incarnation) {
-  links_up_[peer] = up;
-  links_.push_back(PeerLink{peer, up, incarnation});
+void Node::on_peer_link(const PeerLink& link) {
+  links_up_[link.peer] = link.up;
+  links_.push_back(link);
 }
 
 void Node::on_disk_replaced(NodeId peer, Incarnation incarnation) {
@@ -113,7 +113,9 @@ void Node::on_tick(Tick now) {
   tick_ = now;
 }
 
-void Node::on_persisted(LogToken upto) { first_.emplace_back(Persisted{upto}); }
+void Node::on_persisted(LogToken upto, uint64_t disk_writes) {
+  first_.emplace_back(Persisted{upto, disk_writes});
+}
 
 void Node::on_log_error(const Error& error) { fail(error); }
 
@@ -127,6 +129,11 @@ void Node::on_disk_health(bool ok) {
 }
 
 void Node::retire() { clients_.emplace_back(Retire{}); }
+
+void Node::renew_snapshot() {
+  renewing_ = true;
+  host_.wake();
+}
 
 void Node::transfer_leadership(NodeId to) {
   clients_.emplace_back(TransferLeadership{to});
@@ -191,7 +198,7 @@ bool Node::turn() {
   answer_reads();             // reads whose slot is applied
   answer_outcomes();          // definitely not, unknown
   run_jobs(effects_.jobs);    // catch-up, snapshots, truncation
-  taker_->maybe_start(false);
+  taker_->maybe_start(renewing_);
   const bool sliced = taker_->slice();
   const bool restored = transfer_->slice();
   background_left_ = machine_.background_slice() || sliced || restored;
@@ -230,6 +237,11 @@ void Node::step_inputs() {
     if (const auto* persisted = std::get_if<Persisted>(&input)) history_->durable(persisted->upto, began);
     step(input);
   }
+  // BEFORE the peers' messages: whose process speaks, and whether its disk is the one it was, is known before
+  // its first word counts. What is left of a closed connection is heard all the same.
+  std::vector<PeerLink> links;
+  links.swap(links_);
+  for (const PeerLink& link : links) step(link);
   uint32_t budget = options_.inputs_per_turn_max;
   uint32_t until_check = kItemsPerTimeCheck;
   const auto spent = [&] {
@@ -250,9 +262,6 @@ void Node::step_inputs() {
       history_->acknowledged(received.from, *accepted, began);
     step(input);
   }
-  std::vector<PeerLink> links;
-  links.swap(links_);
-  for (const PeerLink& link : links) step(link);
   // A timer is judged only when every frame that was there before it has been read.
   if (tick_ && peers_taken_ >= tick_after_) {
     now_ = *tick_;
@@ -423,6 +432,7 @@ void Node::run_jobs(std::vector<Job>& jobs) {
       remember_epoch(members->membership);
       host_.membership_changed(members->membership, members->former);
     }
+    if (const auto* old = std::get_if<DiskOutdated>(&job)) give_up_disk(*old);
     if (const auto* changed = std::get_if<LeadershipChanged>(&job)) {
       if (changed->ballot.is_none())
         note(Severity::warn, "no leader", "");
@@ -433,6 +443,16 @@ void Node::run_jobs(std::vector<Job>& jobs) {
     }
   }
   jobs.clear();
+}
+
+void Node::give_up_disk(const DiskOutdated& old) {
+  outdated_ = old;
+  fail(Error{ErrorCode::corrupt,
+             "this disk is older than what this member has acknowledged: node " +
+                 std::to_string(old.told.value) + " was told of " + std::to_string(old.told_writes) +
+                 " durable writes, " + std::to_string(old.found_writes) +
+                 " were found at the start; an old image of the disk was put back, or it lost writes that it "
+                 "had confirmed"});
 }
 
 void Node::send_log(const SendLogJob& job) {
@@ -455,6 +475,7 @@ void Node::send_log(const SendLogJob& job) {
 }
 
 void Node::truncate(Slot upto) {
+  upto = kept_for_others(upto);
   // A peer that is reading a snapshot needs the log from there on afterwards.
   const std::vector<Slot> pinned = transfer_->pinned();
   DECREE_SOMETIMES("a peer's transfer holds back the log", !pinned.empty());
@@ -464,8 +485,25 @@ void Node::truncate(Slot upto) {
   host_.run([&store = store_, newest, pinned] { (void)store.prune(newest, pinned).ok(); }, [] {});
 }
 
+// A member that was away for a short time comes back by the log and needs no snapshot: what it lacks is kept,
+// for as long as from one snapshot to the next.
+Slot Node::kept_for_others(Slot upto) const {
+  Slot slowest = upto;
+  for (const Member& member : replica_.membership().members)
+    if (member.node != options_.identity.node) slowest = std::min(slowest, replica_.progress_of(member.node));
+  DECREE_SOMETIMES("the log is kept for a member that is behind", slowest < upto);
+  return std::max(slowest, std::min(previous_snapshot_, upto));
+}
+
 void Node::on_snapshot_taken(const StoredSnapshot& stored) {
   ++counters_.snapshots_taken;
+  previous_snapshot_ = options_.snapshot ? options_.snapshot->manifest.index : Slot(0);
+  if (renewing_) {
+    renewing_ = false;
+    previous_snapshot_ = stored.manifest.index;
+    if (options_.snapshot && options_.snapshot->manifest.index == stored.manifest.index)
+      truncate(stored.manifest.index);
+  }
   options_.snapshot = stored;
   note(Severity::info, "snapshot taken",
        "slot=" + std::to_string(stored.manifest.index.value) + " bytes=" + std::to_string(stored.size_bytes));
@@ -478,6 +516,7 @@ void Node::on_snapshot_installed(const StoredSnapshot& stored) {
   const SnapshotManifest& manifest = stored.manifest;
   ++counters_.snapshots_installed;
   options_.snapshot = stored;
+  previous_snapshot_ = manifest.index;
   applied_ = manifest.index;
   if (!planted(PlantedBug::chain_not_installed)) chain_ = manifest.chain;
   term_ = manifest.term;

@@ -99,16 +99,19 @@ class Node : public Consensus {
 
   // ---- inputs: queued, worked off by turn() ----
   void on_message(NodeId from, Message message);
-  // `incarnation` of the peer's disk, 0 where the host does not know it.
-  void on_peer_link(NodeId peer, bool up, Incarnation incarnation = Incarnation(0));
+  void on_peer_link(const PeerLink& link);
   // A process with another disk than the known one asks to be let in as `peer`.
   void on_disk_replaced(NodeId peer, Incarnation incarnation);
   void on_tick(Tick now);  // several between two turns count as the last
-  void on_persisted(LogToken upto);
+  // `disk_writes`: RecoveredState::disk_writes as it stands now; 0 where the host does not count.
+  void on_persisted(LogToken upto, uint64_t disk_writes = 0);
   // The log failed. Nothing is stepped, sent or applied any more; the host stops the process.
   void on_log_error(const Error& error);
   void on_disk_health(bool ok);
   void retire();  // stop leading, never lead again (shutdown)
+  // The newest snapshot, or the log before it, is damaged: takes a snapshot as soon as it can, also where
+  // nothing was applied since the last one, and drops the whole log before it.
+  void renew_snapshot();
 
   // One turn. True: work is left over, call again without waiting.
   bool turn();
@@ -128,7 +131,11 @@ class Node : public Consensus {
   Slot applied() const { return applied_; }
   Digest128 chain() const { return chain_; }  // chain(applied())
   const NodeCounters& counters() const { return counters_; }
-  // Set by on_log_error() or by a snapshot that could not be restored: the member has stopped.
+  // A peer knows more of this member's disk than is on it: the host gives the disk up. Nothing was stepped
+  // after that.
+  const std::optional<DiskOutdated>& outdated() const { return outdated_; }
+  // Set by on_log_error(), by a snapshot that could not be restored, or by outdated(): the member has
+  // stopped.
   const std::optional<Error>& failure() const { return failure_; }
   // Why failure() was set, when it was because a majority of the members has another state than this one:
   // what this member says is not to be believed, its disk included.
@@ -156,7 +163,9 @@ class Node : public Consensus {
   void on_barrier(const Entry& entry);
   void run_jobs(std::vector<Job>& jobs);
   void send_log(const SendLogJob& job);
+  void give_up_disk(const DiskOutdated& old);
   void truncate(Slot upto);
+  Slot kept_for_others(Slot upto) const;
   bool has_work() const;
   bool accepts_from_peer(const Message& message);
   void note(Severity severity, const char* event, const std::string& detail) const;
@@ -213,8 +222,11 @@ class Node : public Consensus {
   Tick to_apply_since_;
   uint64_t next_seq_ = 1;
   bool background_left_ = false;
+  bool renewing_ = false;
+  Slot previous_snapshot_;  // the log is kept from here on for members that are behind
   NodeCounters counters_;
   std::optional<Error> failure_;
+  std::optional<DiskOutdated> outdated_;
 
   Agreement agreement_;
   bool digests_news_ = false;  // something to compare

@@ -37,8 +37,8 @@ bool SnapshotTaker::due() const {
 }
 
 void SnapshotTaker::maybe_start(bool force) {
-  if (job_ != nullptr || node_.applied_ <= last_index_ || node_.now_ < not_before_) return;
-  if (!force && !due()) return;
+  if (job_ != nullptr || node_.applied_ == Slot(0) || node_.now_ < not_before_) return;
+  if (node_.applied_ < last_index_ || (!force && !due())) return;
   // The manifest names the epoch its index belongs to; while the last slots of the one before are still being
   // applied, that is not the replica's.
   if (node_.applied_.next() < node_.replica_.membership().base) return;

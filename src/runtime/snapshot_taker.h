@@ -17,7 +17,7 @@ class SnapshotTaker {
   void on_applied(const Entry& entry);
   // A snapshot at `index` exists (restored, taken or installed): the counting starts anew.
   void on_snapshot(Slot index, uint64_t size_bytes);
-  // Starts when the policy says so, or with `force` whenever something was applied since the last one.
+  // Starts when the policy says so, or with `force` also where nothing was applied since the last one.
   void maybe_start(bool force);
   // One slice; true when another can follow at once.
   bool slice();

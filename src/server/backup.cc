@@ -62,19 +62,14 @@ Result<BackupFacts> inspect_backup(storage::FileSystem& files, const std::string
   return facts_of(store, *bytes);
 }
 
-Result<BackupFacts> restore_backup(storage::FileSystem& files, const Config& config, const std::string& path,
-                                   int64_t revision_bump) {
+Result<BackupFacts> write_new_cluster(storage::FileSystem& files, const Config& config, kv::Store& store,
+                                      uint64_t source_bytes) {
   const Genesis genesis = make_genesis(config);
-  kv::Store store(kv::StoreConfig{genesis.identity.cluster.value, genesis.identity.member_id});
-  Result<uint64_t> bytes = read_into(files, path, store);
-  if (!bytes) return bytes.error();
-  store.begin_new_cluster(revision_bump);
-
   Result<std::optional<Identity>> found = storage::DataDir::peek(files, config.data_dir);
   if (!found) return found.error();
   if (found->has_value())
     return Error{ErrorCode::invalid, config.data_dir +
-                                         " holds a member's data already: a backup is only restored into a "
+                                         " holds a member's data already: a state is only restored into a "
                                          "directory that is absent or empty"};
   storage::OpenOptions options;
   options.create = genesis.identity;
@@ -94,7 +89,16 @@ Result<BackupFacts> restore_backup(storage::FileSystem& files, const Config& con
   }
   if (Result<runtime::StoredSnapshot> stored = (*writer)->finish(); !stored) return stored.error();
   if (Result<void> closed = (*data)->close(); !closed) return closed.error();
-  return facts_of(store, *bytes);
+  return facts_of(store, source_bytes);
+}
+
+Result<BackupFacts> restore_backup(storage::FileSystem& files, const Config& config, const std::string& path,
+                                   int64_t revision_bump) {
+  kv::Store store(kv::StoreConfig{});
+  Result<uint64_t> bytes = read_into(files, path, store);
+  if (!bytes) return bytes.error();
+  store.begin_new_cluster(revision_bump);
+  return write_new_cluster(files, config, store, *bytes);
 }
 
 }  // namespace decree::server

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "decree/result.h"
+#include "kv/applier.h"
 #include "server/config.h"
 #include "storage/file_system.h"
 
@@ -24,6 +25,11 @@ struct BackupFacts {
 
 // ErrorCode::corrupt says what is wrong with the file; nothing is changed.
 Result<BackupFacts> inspect_backup(storage::FileSystem& files, const std::string& path);
+
+// Makes `config.data_dir` (absent or empty) the directory of member `config.name` of a new cluster with this
+// state.
+Result<BackupFacts> write_new_cluster(storage::FileSystem& files, const Config& config, kv::Store& store,
+                                      uint64_t source_bytes);
 
 // Makes `config.data_dir` (absent or empty) the directory of member `config.name` of the new cluster that
 // `config.initial_cluster` and its token describe, holding the backup's state with all revisions moved on by

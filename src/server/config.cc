@@ -323,6 +323,11 @@ Result<ConfigRequest> parse_config(const std::vector<std::string>& arguments,
     r.fail(fmt::format("--initial-cluster-state={} is neither new nor existing", state));
   c.joins_existing = state == "existing";
   read_initial_cluster(r, c);
+  const std::string& damaged = r.text("damaged-data");
+  if (damaged != "repair" && damaged != "refuse")
+    r.fail(fmt::format("--damaged-data={} is neither repair nor refuse", damaged));
+  c.repairs_damage = damaged == "repair";
+  c.scrub_bytes_per_second = static_cast<uint64_t>(r.number("scrub-rate", 0, 1 << 30));
   for (const char* flag :
        {"initial-cluster", "initial-cluster-state", "initial-cluster-token", "initial-advertise-peer-urls"})
     if (r.given(flag)) c.bootstrap_flags.emplace_back(std::string("--") + flag);

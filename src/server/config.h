@@ -45,7 +45,9 @@ struct Config {
   int64_t compaction_revisions = 0;  // revision
   uint64_t request_bytes_max = 1572864;
   uint32_t txn_ops_max = 128;
-  uint32_t explain_slots = 16384;  // slots whose story is remembered; 0: none
+  uint32_t explain_slots = 16384;              // slots whose story is remembered; 0: none
+  bool repairs_damage = true;                  // --damaged-data repair
+  uint64_t scrub_bytes_per_second = 1u << 20;  // 0: never
   std::string log_level = "info";
   std::vector<std::string> log_outputs;  // "stderr", "stdout" or a path
   bool insecure = false;

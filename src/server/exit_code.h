@@ -19,6 +19,7 @@ enum class ExitCode : int {
   log_failed = 10,    // a write or sync of the log failed while running: stopped at once, on purpose
   removed = 12,       // this member was removed from the cluster
   diverged = 13,      // a majority has another state, and starting anew with theirs did not help
+  start_again = 64,   // inside the process only: the disk was given up, start anew with another
   stop_timeout = 11,  // stopping took too long (a hanging disk); nothing acknowledged is lost
 };
 

@@ -44,6 +44,10 @@ constexpr std::array kFlags = {
     FlagSpec{"initial-cluster", "", false, yes, "name=url,name=url of all members; first start only"},
     FlagSpec{"initial-cluster-state", "new", false, yes, "new or existing; first start only"},
     FlagSpec{"initial-cluster-token", "etcd-cluster", false, yes, "tells clusters apart; first start only"},
+    FlagSpec{"damaged-data", "repair", false, yes,
+             "repair: what is damaged comes from the other members; refuse: wait for the operator"},
+    FlagSpec{"scrub-rate", "1048576", false, yes,
+             "bytes per second of log and snapshots read again in the background to find damage; 0 = never"},
     // ---- logging and the rest
     FlagSpec{"log-level", "info", false, yes, "debug, info, warn, error"},
     FlagSpec{"log-outputs", "default", false, yes, "stderr, stdout or files, comma separated"},

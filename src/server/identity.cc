@@ -61,8 +61,10 @@ Incarnation draw_incarnation() {
   return Incarnation(value);
 }
 
-uint64_t request_boot(Incarnation incarnation, uint64_t starts) {
-  return ((incarnation.value & 0xffffffff) << 20) + starts;
+uint64_t request_boot(Incarnation incarnation, uint64_t starts, uint32_t nonce) {
+  return (incarnation.value & 0xfffff) << 44 | (starts & 0xfffff) << 24 | (nonce & 0xffffff);
 }
+
+uint32_t draw_nonce() { return std::random_device()(); }
 
 }  // namespace decree::server

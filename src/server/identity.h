@@ -21,7 +21,9 @@ Incarnation draw_incarnation();
 
 // The number of this start in requests' ids, which are never used twice. The count of starts begins anew on a
 // new disk: without the disk's own number, a wiped member that learns the log again would take the requests
-// of its former self for its own, and answer its clients with them.
-uint64_t request_boot(Incarnation incarnation, uint64_t starts);
+// of its former self for its own, and answer its clients with them. `nonce` is random for every start: a
+// copy of a disk that is put back counts the same starts once more. Later starts have higher numbers.
+uint64_t request_boot(Incarnation incarnation, uint64_t starts, uint32_t nonce);
+uint32_t draw_nonce();
 
 }  // namespace decree::server

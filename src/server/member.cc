@@ -21,6 +21,8 @@
 #include "server/logging.h"
 #include "server/logical_clock.h"
 #include "server/member_metrics.h"
+#include "server/readmission.h"
+#include "server/scrub_task.h"
 #include "server/turn_watch.h"
 #include "server/version.h"
 #include "storage/data_dir.h"
@@ -105,6 +107,7 @@ struct Member::Impl final : runtime::Host, transport::TransportSink, runtime::No
       : loop(l), config(c), watch([](const std::string& line) { log_line(Level::warn, line); }) {}
 
   ~Impl() override {
+    *alive = false;  // the loop outlives this, and may have a call of run_posted() left
     const StopWatchdog watchdog;
     front.reset();
     transport.reset();
@@ -125,26 +128,39 @@ struct Member::Impl final : runtime::Host, transport::TransportSink, runtime::No
 
   // ---- start ----
   std::optional<StartProblem> start() {
-    if (auto problem = open_data()) return problem;
-    if (auto problem = load()) return problem;
+    Genesis genesis = make_genesis(config);
+    if (auto damage = open_and_load(&genesis)) {
+      if (damage->code != ExitCode::corrupt) return damage;
+      if (!config.repairs_damage) {
+        damage->sentence += "; --damaged-data=repair would repair it from the other members";
+        return damage;
+      }
+      if (auto problem = come_back(*damage, &genesis)) return problem;
+      if (auto problem = open_and_load(&genesis)) return problem;
+    }
     return open_ports();
+  }
+
+  std::optional<StartProblem> open_and_load(Genesis* genesis) {
+    if (auto problem = open_data(genesis)) return problem;
+    return load();
   }
 
   static StartProblem problem_of(const Error& error) {
     return StartProblem{exit_code_of(error), error.message};
   }
 
-  std::optional<StartProblem> open_data() {
+  std::optional<StartProblem> open_data(Genesis* genesis) {
     if (Result<void> whole = finish_set_aside(*files, config.data_dir); !whole)
       return problem_of(whole.error());
-    Genesis genesis = make_genesis(config);
     Result<std::optional<Identity>> found = storage::DataDir::peek(*files, config.data_dir);
     if (!found) return problem_of(found.error());
     storage::OpenOptions options;
+    if (config.repairs_damage) options.on_damage = storage::OnDamage::read_over;
     if (!found->has_value()) {
-      if (config.joins_existing)
-        if (auto problem = join(&genesis)) return problem;
-      options.create = genesis.identity;
+      if (config.joins_existing && !comes_back)
+        if (auto problem = join(genesis)) return problem;
+      options.create = genesis->identity;
       options.create->incarnation = draw_incarnation();
     }
     Result<std::unique_ptr<storage::DataDir>> opened =
@@ -153,16 +169,49 @@ struct Member::Impl final : runtime::Host, transport::TransportSink, runtime::No
     data = std::move(opened).value();
     for (const std::string& note : data->notes()) log_line(Level::warn, note);
     recovered = data->recovered();
+    if (!recovered.unknown.empty())
+      log_line(Level::warn,
+               fmt::format("damaged slots, they are fetched from the other members; until then promises say "
+                           "that they are unknown first={} last={} slots={}",
+                           recovered.unknown.begin()->first.value, recovered.unknown.rbegin()->first.value,
+                           recovered.unknown.size()));
     if (found->has_value() && !recovered.has_membership && config.joins_existing)
-      if (auto problem = join(&genesis)) return problem;  // the first start did not get so far
-    membership = recovered.has_membership ? recovered.membership : genesis.membership;
+      if (auto problem = join(genesis)) return problem;  // the first start did not get so far
+    membership = recovered.has_membership ? recovered.membership : genesis->membership;
     if (data->created()) {
       log_line(Level::info, fmt::format("new data directory cluster={:x} member={:x} node={}",
-                                        genesis.identity.cluster.value, genesis.identity.member_id,
-                                        genesis.identity.node.value));
+                                        genesis->identity.cluster.value, genesis->identity.member_id,
+                                        genesis->identity.node.value));
       return std::nullopt;
     }
-    return check_owner(genesis);
+    return check_owner(*genesis);
+  }
+
+  // The disk must not be voted with, and the others can go on without it: a new one in its place.
+  std::optional<StartProblem> come_back(const StartProblem& damage, Genesis* genesis) {
+    log_line(Level::error, fmt::format("damaged data cause=\"{}\"", damage.sentence));
+    log_line(Level::warn, "asking the other members whether they can go on without this disk");
+    snapshots.reset();
+    store.reset();
+    data.reset();
+    Result<Readmission> done = give_up_disk(loop, *files, config);
+    if (!done)
+      return StartProblem{ExitCode::corrupt, fmt::format("{}. It was not repaired from the other members: {}",
+                                                         damage.sentence, done.error().message)};
+    comes_back = true;
+    genesis->membership = done->told.membership;
+    genesis->identity.cluster = done->told.cluster;
+    genesis->identity.node = done->self;
+    genesis->identity.member_id = genesis->membership.find(done->self)->member_id;
+    log_line(Level::warn,
+             fmt::format("the damaged files are kept, delete them when nobody needs them as evidence dir={} "
+                         "names={}",
+                         config.data_dir, done->evidence));
+    log_line(Level::warn,
+             fmt::format("coming back with a new disk, without a vote until caught up told_by={} "
+                         "epoch={} node={}",
+                         done->told.told_by, genesis->membership.epoch, done->self.value));
+    return std::nullopt;
   }
 
   // No data yet, and a cluster that runs: its members know who we are, by our peer URLs.
@@ -250,7 +299,9 @@ struct Member::Impl final : runtime::Host, transport::TransportSink, runtime::No
 
     runtime::NodeOptions options;
     options.identity = identity;
-    recovered.boot = request_boot(identity.incarnation, recovered.boot);
+    recovered.boot = request_boot(identity.incarnation, recovered.boot, draw_nonce());
+    boot = recovered.boot;
+    disk_writes = recovered.disk_writes;
     options.boot = recovered.boot;
     options.snapshot_count = config.snapshot_count;
     options.history_slots = config.explain_slots;
@@ -271,9 +322,21 @@ struct Member::Impl final : runtime::Host, transport::TransportSink, runtime::No
         const std::lock_guard lock(posted_mutex);
         posted.push_back(std::move(work));
       }
-      loop.post([this] { run_posted(); });
+      loop.post([this, life = alive] {
+        if (*life) run_posted();
+      });
     };
     pool = std::make_unique<runtime::WorkerPool>(kWorkers, post);
+    // What is damaged on the disk is whole in memory: a new snapshot, and the log cut behind it, is the
+    // repair.
+    scrub = std::make_unique<ScrubTask>(
+        data->wal(), data->snapshots(), *pool, config.scrub_bytes_per_second,
+        [this](const std::string& damage) {
+          log_line(
+              Level::error,
+              fmt::format("damage on the disk, taking a new snapshot to be rid of it cause=\"{}\"", damage));
+          node->renew_snapshot();
+        });
     log = std::make_unique<runtime::LogThread>(data->wal(), post, log_callbacks());
     node = std::make_unique<runtime::Node>(*this, std::move(replica), *store, *snapshots, options, this);
     log_line(Level::info,
@@ -285,7 +348,7 @@ struct Member::Impl final : runtime::Host, transport::TransportSink, runtime::No
 
   runtime::LogThread::Callbacks log_callbacks() {
     runtime::LogThread::Callbacks c;
-    c.persisted = [this](LogToken upto) { node->on_persisted(upto); };
+    c.persisted = [this](LogToken upto, uint64_t writes) { node->on_persisted(upto, writes); };
     c.failed = [this](const Error& error) {
       failed_by_log = true;
       node->on_log_error(error);
@@ -305,9 +368,15 @@ struct Member::Impl final : runtime::Host, transport::TransportSink, runtime::No
   std::optional<StartProblem> open_ports() {
     transport::TransportOptions options;
     const Identity& identity = data->identity();
-    options.self = transport::Self{
-        identity.cluster, identity.node, identity.member_id, identity.incarnation, data->boot(),
-        config.name,      kRelease};
+    options.self = transport::Self{identity.cluster,
+                                   identity.node,
+                                   identity.member_id,
+                                   identity.incarnation,
+                                   boot,
+                                   config.name,
+                                   kRelease,
+                                   0,
+                                   disk_writes};
     options.epoch = membership.epoch;
     options.members = membership.members;
     options.membership = membership;
@@ -318,7 +387,7 @@ struct Member::Impl final : runtime::Host, transport::TransportSink, runtime::No
     view = std::make_unique<ClusterView>(*node, *store, *transport);
     front = std::make_unique<api::ServerFront>(loop, *view, *store, front_options(),
                                                [](const std::string& line) { log_line(Level::info, line); });
-    add_member_metrics(front->metrics(), *node, *transport, clock);
+    add_member_metrics(front->metrics(), *node, *transport, clock, *scrub);
     Result<void> clients = front->listen();
     if (!clients) return StartProblem{ExitCode::address, "client port: " + clients.error().message};
     std::string ports;
@@ -375,6 +444,7 @@ struct Member::Impl final : runtime::Host, transport::TransportSink, runtime::No
       if (const auto& failure = node->failure()) {
         sentence = failure->message;
         if (node->divergence()) return diverged(*node->divergence());
+        if (node->outdated()) return disown();
         return failed_by_log ? ExitCode::log_failed : exit_code_of(*failure);
       }
     }
@@ -390,6 +460,13 @@ struct Member::Impl final : runtime::Host, transport::TransportSink, runtime::No
                             fmt::format("{}\nname={} boot={} node={}\n{}", sentence, config.name,
                                         data->boot(), data->identity().node.value, found.text)};
     return ExitCode::diverged;
+  }
+
+  // Written down: started again with this disk, it would have to be told again, by who may be away.
+  ExitCode disown() {
+    const Result<void> done = storage::DataDir::disown(*files, config.data_dir, sentence);
+    if (!done) log_line(Level::error, "cannot mark the data directory: " + done.error().message);
+    return done && config.repairs_damage ? ExitCode::start_again : ExitCode::corrupt;
   }
 
   void turn(TurnTimes& times) {
@@ -427,6 +504,7 @@ struct Member::Impl final : runtime::Host, transport::TransportSink, runtime::No
     watch.sample_cpu();
     front->tick(now);
     if (reserve_full && now >= reserve_retry) prepare_reserve();
+    scrub->tick(now);
     if (removed && stage == Stage::running && now >= removed_until) stop("removed from the cluster");
     if (stage != Stage::running) stopping(now);
   }
@@ -552,8 +630,8 @@ struct Member::Impl final : runtime::Host, transport::TransportSink, runtime::No
 
   // ---- transport::TransportSink ----
   void on_peer_message(NodeId from, Message message) override { node->on_message(from, std::move(message)); }
-  void on_peer_link(NodeId peer, bool up, Incarnation incarnation) override {
-    node->on_peer_link(peer, up, incarnation);
+  void on_peer_link(NodeId peer, bool up, const transport::PeerProcess& process) override {
+    node->on_peer_link(PeerLink{peer, up, process.incarnation, process.boot, process.disk_writes});
   }
   void on_other_disk(NodeId peer, Incarnation incarnation) override {
     node->on_disk_replaced(peer, incarnation);
@@ -574,9 +652,13 @@ struct Member::Impl final : runtime::Host, transport::TransportSink, runtime::No
 
   net::EventLoop& loop;
   const Config config;
+  std::shared_ptr<bool> alive = std::make_shared<bool>(true);
   std::unique_ptr<storage::FileSystem> files = storage::make_posix_file_system();
   std::unique_ptr<storage::DataDir> data;
   RecoveredState recovered;
+  bool comes_back = false;   // the old disk was given up, the others said who this is
+  uint64_t boot = 0;         // of this start, in requests' ids and handshakes
+  uint64_t disk_writes = 0;  // that the disk had taken before this start
   Membership membership;
   std::unique_ptr<kv::Store> store;
   std::unique_ptr<runtime::FileSnapshotStore> snapshots;
@@ -597,6 +679,7 @@ struct Member::Impl final : runtime::Host, transport::TransportSink, runtime::No
   bool reserve_full = false;
   bool reserve_busy = false;
   Clock::time_point reserve_retry{};
+  std::unique_ptr<ScrubTask> scrub;
   bool failed_by_log = false;
   bool removed = false;
   Clock::time_point removed_until{};

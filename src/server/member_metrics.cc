@@ -5,7 +5,8 @@
 namespace decree::server {
 
 void add_member_metrics(api::Metrics& metrics, const runtime::Node& node,
-                        const transport::Transport& transport, const LogicalClock& clock) {
+                        const transport::Transport& transport, const LogicalClock& clock,
+                        const ScrubTask& scrub) {
   const auto counter = [&](const char* name, const char* help, auto field) {
     metrics.add_counter(name, help, [&node, field] { return static_cast<double>(node.counters().*field); });
   };
@@ -25,6 +26,12 @@ void add_member_metrics(api::Metrics& metrics, const runtime::Node& node,
           &NodeCounters::snapshots_installed);
   metrics.add_counter("decree_lost_ticks_total", "Ticks of 10 ms in which this process did not run.",
                       [&clock] { return static_cast<double>(clock.lost_ticks()); });
+  metrics.add_counter("decree_scrubbed_bytes_total", "Bytes of log and snapshots read again.",
+                      [&scrub] { return static_cast<double>(scrub.bytes_read()); });
+  metrics.add_counter("decree_scrub_damages_total", "Damages that reading again found.",
+                      [&scrub] { return static_cast<double>(scrub.damages()); });
+  metrics.add_gauge("decree_unknown_slots", "Slots damaged here and not yet fetched from others.",
+                    [&node] { return static_cast<double>(node.replica().status().unknown_slots); });
   for (const transport::PeerTraffic& peer : transport.traffic()) {
     const NodeId id = peer.peer;
     std::string to = std::to_string(id.value);

@@ -4,12 +4,14 @@
 #include "api/metrics.h"
 #include "runtime/node.h"
 #include "server/logical_clock.h"
+#include "server/scrub_task.h"
 #include "transport/transport.h"
 
 namespace decree::server {
 
 // All references must outlive `metrics`.
 void add_member_metrics(api::Metrics& metrics, const runtime::Node& node,
-                        const transport::Transport& transport, const LogicalClock& clock);
+                        const transport::Transport& transport, const LogicalClock& clock,
+                        const ScrubTask& scrub);
 
 }  // namespace decree::server

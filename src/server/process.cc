@@ -125,10 +125,15 @@ ExitCode run_process(const Config& config) {
                     "addresses={}",
                     fmt::join(config.insecure_addresses, ",")));
   std::optional<Divergence> divergence;
-  ExitCode code = run_member(config, running, &divergence);
-  // Once. A machine on which it happens again is not to be trusted.
-  if (code == ExitCode::diverged && divergence && begin_anew(config, *divergence))
+  ExitCode code = ExitCode::start_again;
+  bool began_anew = false;
+  while (code == ExitCode::start_again) {
     code = run_member(config, running, &divergence);
+    // Once. A machine on which it happens again is not to be trusted.
+    if (code != ExitCode::diverged || began_anew || !divergence || !begin_anew(config, *divergence)) continue;
+    began_anew = true;
+    code = ExitCode::start_again;
+  }
   log_line(Level::info, fmt::format("decreed ends exit_code={}", static_cast<int>(code)));
   stop_logging();
   return code;

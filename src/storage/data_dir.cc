@@ -1,6 +1,7 @@
 #include "storage/data_dir.h"
 
 #include <algorithm>
+#include <array>
 #include <cstdio>
 
 #include "storage/wal_recovery.h"
@@ -17,9 +18,12 @@ constexpr const char* kSnapshots = "snapshots";
 
 enum class Content : uint8_t { fresh, ours };  // fresh: empty, or a creation that a crash cut off
 
+constexpr const char* kDisowned = "disowned";
+constexpr const char* kAside = ".damaged-";
+
 bool is_ours(const std::string& name) {
   return name == kLock || name == kSuperblockTemporary || name == kWal || name == kSnapshots ||
-         name == "lost+found";
+         name == kDisowned || name.find(kAside) != std::string::npos || name == "lost+found";
 }
 
 Result<bool> has_files(FileSystem& files, const std::string& directory, std::string_view suffix) {
@@ -37,6 +41,10 @@ Result<bool> has_files(FileSystem& files, const std::string& directory, std::str
 Result<Content> classify(FileSystem& files, const std::string& path) {
   auto names = files.list(path);
   if (!names) return names.error();
+  if (std::find(names->begin(), names->end(), kDisowned) != names->end()) {
+    auto why = read_whole(files, join_path(path, kDisowned), 4096);
+    return Error{ErrorCode::corrupt, path + ": " + (why ? *why : why.error().message)};
+  }
   if (std::find(names->begin(), names->end(), kSuperblock) != names->end()) return Content::ours;
   for (const std::string& name : *names) {
     if (is_ours(name)) continue;
@@ -113,6 +121,11 @@ Result<void> check_identity(const std::string& path, const Identity& found,
                path + " belongs to " + whose + ": it holds the data of " + describe(found) +
                    ", but this is " + describe(*expected) +
                    "; start with the right data directory or the right name, token and initial cluster"};
+}
+
+// Who can give back what is damaged? Nobody, where there is no other member.
+bool has_peers(const RecoveredLog& log) {
+  return log.carried.has_epoch && log.carried.epoch.membership.members.size() > 1;
 }
 
 Error not_a_directory(const std::string& path) {
@@ -240,6 +253,8 @@ void DataDir::Impl::fill_recovered(RecoveredLog log, const std::optional<Snapsho
   }
   recovered.decided_hint = std::max(log.carried.decided.upto, recovered.snapshot_index);
   recovered.accepted = std::move(log.accepted);
+  recovered.unknown = std::move(log.unknown);
+  recovered.unknown.erase(recovered.unknown.begin(), recovered.unknown.upper_bound(recovered.snapshot_index));
 }
 
 Result<void> DataDir::Impl::open(const OpenOptions& options) {
@@ -254,9 +269,15 @@ Result<void> DataDir::Impl::open(const OpenOptions& options) {
   snapshots = std::make_unique<SnapshotStore>(*files, join_path(path, kSnapshots), identity.cluster);
   if (auto r = snapshots->open(&notes); !r) return r;
   const std::optional<SnapshotInfo> snapshot = snapshots->newest();
-  auto log = recover_log(*files, join_path(path, kWal), superblock->state(),
-                         snapshot ? snapshot->meta.index : Slot(0));
+  const auto read_log = [&](OnDamage on_damage) {
+    return recover_log(*files, join_path(path, kWal), superblock->state(),
+                       snapshot ? snapshot->meta.index : Slot(0), on_damage);
+  };
+  auto log = read_log(options.on_damage);
+  if (log && options.on_damage == OnDamage::read_over && !has_peers(*log)) log = read_log(OnDamage::refuse);
   if (!log) return log.error();
+  const SuperblockState state = superblock->state();
+  recovered.disk_writes = log->whole_batches + state.sequence - state.idle_writes;
   if (snapshot) {
     if (auto r = adopt_snapshot(snapshot->meta, &*log); !r) return r;
   }
@@ -280,6 +301,53 @@ Result<std::unique_ptr<DataDir>> DataDir::open(FileSystem& files, const std::str
   dir->impl_->path = path;
   if (auto r = dir->impl_->open(options); !r) return r.error();
   return dir;
+}
+
+Result<std::string> DataDir::set_aside(FileSystem& files, const std::string& path) {
+  auto lock = files.lock(join_path(path, kLock));
+  if (!lock) return lock.error();
+  auto names = files.list(path);
+  if (!names) return names.error();
+  const auto is_there = [&](const std::string& name) {
+    return std::find(names->begin(), names->end(), name) != names->end();
+  };
+  // The superblock and the mark come last: as long as they are there, the rest is not taken for a new
+  // directory.
+  const std::array<std::string, 4> kept = {kWal, kSnapshots, kSuperblock, kDisowned};
+  std::string suffix;
+  for (uint64_t n = 1; suffix.empty(); ++n) {
+    const std::string candidate = kAside + std::to_string(n);
+    if (std::none_of(kept.begin(), kept.end(),
+                     [&](const std::string& name) { return is_there(name + candidate); }))
+      suffix = candidate;
+  }
+  for (const std::string& name : kept) {
+    if (!is_there(name)) continue;
+    auto kind = files.kind(join_path(path, name));
+    if (!kind) return kind.error();
+    if (*kind == PathKind::directory) {
+      if (auto r = files.sync_directory(join_path(path, name)); !r) return r.error();
+    }
+    if (auto r = files.rename(join_path(path, name), join_path(path, name + suffix)); !r) return r.error();
+    if (auto r = files.sync_directory(path); !r) return r.error();
+  }
+  return "*" + suffix;
+}
+
+Result<void> DataDir::disown(FileSystem& files, const std::string& path, const std::string& sentence) {
+  const std::string name = join_path(path, kDisowned);
+  const std::string temporary = name + kAside + "tmp";
+  auto kind = files.kind(temporary);
+  if (!kind) return kind.error();
+  if (*kind != PathKind::absent) {
+    if (auto r = files.unlink(temporary); !r) return r;
+  }
+  auto file = files.open(temporary, OpenMode::create);
+  if (!file) return file.error();
+  if (auto r = (*file)->write(0, sentence); !r) return r;
+  if (auto r = (*file)->sync(); !r) return r;
+  if (auto r = files.rename(temporary, name); !r) return r;
+  return files.sync_directory(path);
 }
 
 Result<std::optional<Identity>> DataDir::peek(FileSystem& files, const std::string& path) {

@@ -17,6 +17,7 @@
 #include "storage/snapshot_file.h"
 #include "storage/superblock.h"
 #include "storage/wal.h"
+#include "storage/wal_recovery.h"
 
 namespace decree::storage {
 
@@ -28,6 +29,8 @@ struct OpenOptions {
   // ErrorCode::not_found. The incarnation must be random and new for every creation; the caller draws it.
   std::optional<Identity> create;
   WalOptions wal;
+  // read_over: see RecoveredState::unknown. Only where the log names other members, who can repair it.
+  OnDamage on_damage = OnDamage::refuse;
 };
 
 class DataDir {
@@ -42,6 +45,14 @@ class DataDir {
 
   // Whose directory this is, without locking or changing it; empty when absent, empty or half-made.
   static Result<std::optional<Identity>> peek(FileSystem& files, const std::string& path);
+
+  // Renames what is there to <name>.damaged-<n>, evidence that nothing here ever removes, so that the
+  // directory is empty for a new disk's identity. Returns the n-th of the names. Runs again after a crash
+  // anywhere in it.
+  static Result<std::string> set_aside(FileSystem& files, const std::string& path);
+  // From now on open() and peek() answer ErrorCode::corrupt with this sentence: for a disk that is whole but
+  // must not be voted with. Durable on return. Without effect on a directory that is open.
+  static Result<void> disown(FileSystem& files, const std::string& path, const std::string& sentence);
 
   ~DataDir();
 

@@ -203,15 +203,17 @@ Result<std::unique_ptr<File>> MemoryFileSystem::open(const std::string& path, Op
 Result<void> MemoryFileSystem::rename(const std::string& from, const std::string& to) {
   const std::lock_guard lock(state_->mutex);
   auto it = state_->visible.find(from);
-  if (it == state_->visible.end()) return Error{ErrorCode::not_found, "rename " + from + ": no such file"};
+  const bool is_directory = state_->visible_directories.contains(from);
+  if (it == state_->visible.end() && !is_directory)
+    return Error{ErrorCode::not_found, "rename " + from + ": no such file"};
   DECREE_CHECK(parent_path(from) == parent_path(to), "a rename across directories is not simulated");
   const Fate fate = state_->begin();
   if (fate == Fate::dead) return crashed();
   EntryOp op;
-  op.kind = EntryOp::rename;
+  op.kind = is_directory ? EntryOp::rename_directory : EntryOp::rename;
   op.path = from;
   op.to = to;
-  op.inode = it->second;
+  if (!is_directory) op.inode = it->second;
   state_->entry(std::move(op));
   if (fate == Fate::strike) return crashed();
   return {};

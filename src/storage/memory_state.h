@@ -52,7 +52,7 @@ struct Random {
 };
 
 struct EntryOp {
-  enum Kind : uint8_t { create, remove, rename, make_directory } kind = create;
+  enum Kind : uint8_t { create, remove, rename, rename_directory, make_directory } kind = create;
   std::string path;
   std::string to;
   std::shared_ptr<Inode> inode;
@@ -126,10 +126,23 @@ struct MemoryFileSystem::State {
         files->erase(op.path);
         (*files)[op.to] = op.inode;
         break;
+      case EntryOp::rename_directory:
+        rename_directory(op, files, directories);
+        break;
       case EntryOp::make_directory:
         directories->insert(op.path);
         break;
     }
+  }
+
+  static void rename_directory(const EntryOp& op, std::map<std::string, std::shared_ptr<Inode>>* files,
+                               std::set<std::string>* directories) {
+    if (directories->erase(op.path) == 0) return;
+    directories->insert(op.to);
+    const std::string below = op.path + "/";
+    for (auto it = files->lower_bound(below);
+         it != files->end() && it->first.compare(0, below.size(), below) == 0; it = files->erase(it))
+      (*files)[op.to + "/" + it->first.substr(below.size())] = it->second;
   }
 
   void entry(EntryOp op) {

@@ -22,7 +22,7 @@ constexpr size_t kFileBytes = kSuperblockCopies * kSuperblockBlockBytes;
 struct Layout {
   static constexpr size_t magic = 0, format = 8, sequence = 16, cluster = 24, node = 32, member = 40,
                           incarnation = 48, boot = 56, epoch = 64, promised = 72, first_segment = 88,
-                          active_segment = 96, synced_through = 104, truncated_upto = 112;
+                          active_segment = 96, synced_through = 104, truncated_upto = 112, idle_writes = 120;
 };
 
 }  // namespace
@@ -44,6 +44,7 @@ std::string encode_superblock(const SuperblockState& s) {
   store_le<uint64_t>(to + Layout::active_segment, s.active_segment);
   store_le<uint64_t>(to + Layout::synced_through, s.synced_through);
   store_le<uint64_t>(to + Layout::truncated_upto, s.truncated_upto.value);
+  store_le<uint64_t>(to + Layout::idle_writes, s.idle_writes);
   store_le<uint64_t>(to + kChecksumAt, checksum64({to, kChecksumAt}, kSeed));
   return block;
 }
@@ -68,6 +69,7 @@ SuperblockVerdict decode_superblock(std::string_view block, SuperblockState* out
   s.active_segment = load_le<uint64_t>(from + Layout::active_segment);
   s.synced_through = load_le<uint64_t>(from + Layout::synced_through);
   s.truncated_upto = Slot(load_le<uint64_t>(from + Layout::truncated_upto));
+  s.idle_writes = load_le<uint64_t>(from + Layout::idle_writes);
   *out = s;
   return SuperblockVerdict::valid;
 }

@@ -30,6 +30,10 @@ struct SuperblockState {
       0;  // newest segment that may hold batches; its file is durable BEFORE it is named here
   uint64_t synced_through = 0;  // last batch known synced when this was written
   Slot truncated_upto;          // a snapshot at or above this must exist
+  // Updates, and batches of the log, that said nothing new about promise, epoch or slots: a start's own, a
+  // new segment's, a truncation's. What is left of `sequence` and the batches counts what others may have
+  // been told (disk_writes).
+  uint64_t idle_writes = 0;
   friend bool operator==(const SuperblockState&, const SuperblockState&) = default;
 };
 
@@ -58,6 +62,7 @@ class Superblock {
     std::lock_guard lock(mutex_);
     SuperblockState next = state_;
     edit(next);
+    if (next.promised == state_.promised && next.epoch == state_.epoch) ++next.idle_writes;
     return store(next);
   }
 

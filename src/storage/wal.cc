@@ -104,8 +104,12 @@ Result<void> Wal::start(const RecoveredLog& recovered) {
   // Evidence for the batch just synced, and what the log taught about epoch and promise.
   const uint32_t epoch = carried_.has_epoch ? carried_.epoch.membership.epoch : 0;
   if (auto r = raise(recovered.promised, epoch); !r) return r;
-  if (auto r = superblock_.update([&](SuperblockState& s) { s.synced_through = synced_through_; }); !r)
-    return r;
+  auto named = superblock_.update([&](SuperblockState& s) {
+    s.synced_through = synced_through_;
+    // The opening batch says nothing new; it may have the number of an unproven one, which was counted.
+    if (synced_through_ > recovered.whole_batches) ++s.idle_writes;
+  });
+  if (!named) return named;
   facts_ = superblock_.state();
   last_was_marker_ = true;
 

@@ -50,6 +50,14 @@ struct WalStatistics {
   uint64_t segments_made_inline = 0;  // a commit had to wait because no reserve was ready
 };
 
+// A live segment that is not written to any more: everything before `end_offset` was synced.
+struct ClosedSegment {
+  uint64_t sequence = 0;
+  uint64_t end_offset = 0;
+  Slot last_slot;
+  std::shared_ptr<File> file;
+};
+
 struct RecoveredLog;  // wal_recovery.h
 
 class Wal {
@@ -85,12 +93,21 @@ class Wal {
   // Everything <= upto is covered by a durable snapshot: drops whole segments. For a worker thread.
   Result<void> truncate_behind(Slot upto);
 
+  // For the scrubber. Whoever finds damage asks again whether the segment is still among them: a dropped
+  // one's file may be in use for another by then.
+  std::vector<ClosedSegment> closed_segments() const;
+  std::string segment_path(uint64_t sequence) const;
+  uint64_t salt() const { return salt_; }
+
   // On disk, reserve included.
   uint64_t bytes() const;
   // Live segments only: what the host compares with the snapshot's size.
   uint64_t live_bytes() const;
   // Oldest slot that read() could still find; 0 when the log is empty.
   Slot first_slot() const;
+  // Durable writes this disk has ever taken that said something: batches of the log and raises of promise and
+  // epoch. Rises with each, never falls; starts do not count. Log thread, or where no commit is under way.
+  uint64_t disk_writes() const;
   bool poisoned() const;
   WalStatistics statistics() const;
 
@@ -119,7 +136,6 @@ class Wal {
   void remember(const Record& record);
   uint64_t carried_bytes() const;
   uint64_t overhead_bytes() const;
-  std::string segment_path(uint64_t sequence) const;
   Result<std::vector<Entry>> read_run(const IndexRun& run, SlotRange slots, uint64_t bytes_max) const;
 
   FileSystem& files_;

@@ -14,7 +14,8 @@ struct IndexRun {
   SlotRange slots;
   uint64_t segment = 0;
   uint64_t offset = 0;        // of the record header
-  uint32_t record_bytes = 0;  // header and body
+  uint32_t record_bytes = 0;  // header and body; 0: the record is damaged, an older one must not stand in
+  bool is_lost() const { return record_bytes == 0; }
 };
 
 // Sorted, without overlaps. Appending at the end is O(1) and allocates nothing per record in the long run.

@@ -14,7 +14,7 @@ Result<std::vector<Entry>> Wal::read(SlotRange slots, uint64_t bytes_max) const 
       const std::lock_guard lock(mutex_);
       run = index_.find(slots.first);
     }
-    if (!run) break;
+    if (!run || run->is_lost()) break;
     const SlotRange wanted{slots.first, std::min(slots.end, run->slots.end)};
     auto entries = read_run(*run, wanted, bytes_max - std::min(bytes, bytes_max));
     if (!entries) return entries.error();
@@ -67,6 +67,20 @@ Result<std::vector<Entry>> Wal::read_run(const IndexRun& run, SlotRange slots, u
     taken += entry.weight_bytes();
     out.push_back(std::move(entry));
   }
+  return out;
+}
+
+uint64_t Wal::disk_writes() const {
+  const SuperblockState state = superblock_.state();
+  return synced_through_ + state.sequence - state.idle_writes;
+}
+
+std::vector<ClosedSegment> Wal::closed_segments() const {
+  const std::lock_guard lock(mutex_);
+  std::vector<ClosedSegment> out;
+  for (const auto& [sequence, segment] : segments_)
+    if (sequence != segments_.rbegin()->first)
+      out.push_back(ClosedSegment{sequence, segment.end_offset, segment.last_slot, segment.file});
   return out;
 }
 

@@ -30,11 +30,13 @@ struct Found {
 
 class Recovery {
  public:
-  Recovery(FileSystem& files, std::string directory, const SuperblockState& superblock, Slot snapshot_index)
+  Recovery(FileSystem& files, std::string directory, const SuperblockState& superblock, Slot snapshot_index,
+           OnDamage on_damage)
       : files_(files),
         directory_(std::move(directory)),
         superblock_(superblock),
         snapshot_index_(snapshot_index),
+        on_damage_(on_damage),
         salt_(wal_salt(superblock.identity)),
         replay_(snapshot_index) {}
 
@@ -44,8 +46,7 @@ class Recovery {
     if (auto r = build_chain(); !r) return r.error();
     begin_at_front();
     for (size_t i = 0; i < chain_.size(); ++i) {
-      if (auto r = scan(*chain_[i], i + 1 < chain_.size() ? &chain_[i + 1]->header : nullptr); !r)
-        return r.error();
+      if (auto r = scan(*chain_[i], i + 1 < chain_.size() ? chain_[i + 1] : nullptr); !r) return r.error();
     }
     if (auto r = judge_tail(); !r) return r.error();
     if (auto r = judge_snapshot(); !r) return r.error();
@@ -191,8 +192,9 @@ class Recovery {
                   "the file was cut off: it had " + std::to_string(segment.header.capacity_bytes) + " bytes");
   }
 
-  // `next`: the header of the following segment, which knows where this one ends; null for the newest.
-  Result<void> scan(const Found& segment, const SegmentHeader* next) {
+  // `following`: the next segment, whose header knows where this one ends; null for the newest.
+  Result<void> scan(const Found& segment, const Found* following) {
+    const SegmentHeader* next = following != nullptr ? &following->header : nullptr;
     const SegmentHeader& header = segment.header;
     const std::string name = segment_name(segment.sequence);
     if (header.first_batch != next_batch_ || header.chain != checksum_)
@@ -216,6 +218,9 @@ class Recovery {
         take_batch(header_, info.end_offset, segment, &info);
         continue;
       }
+      auto over = read_over(segment, following, limit, &info);
+      if (!over) return over.error();
+      if (*over) continue;
       if (next != nullptr)
         return damage(name, info.end_offset,
                       "batch " + std::to_string(next_batch_) + " is damaged: " + problem_);
@@ -265,6 +270,80 @@ class Recovery {
                         ", so an old copy was put back and promises may be lost");
     }
     return true;
+  }
+
+  // Past a damaged batch, when the one behind it is whole and tells everything that the damaged one held, and
+  // those were entries and hints only. What it held is lost; that, and how bad it is, is known exactly.
+  Result<bool> read_over(const Found& segment, const Found* following, uint64_t limit,
+                         RecoveredSegment* info) {
+    if (on_damage_ == OnDamage::refuse) return false;
+    const std::string why = problem_;
+    auto at = find_behind(segment, info->end_offset, limit);
+    if (!at) return at.error();
+    const Found* holder = *at != 0 ? &segment : following;
+    if (holder == nullptr) return false;
+    if (*at == 0) {
+      if (holder->header.first_batch != next_batch_ + 1) return false;
+      *at = holder->header.block_bytes;
+    }
+    std::vector<RecordSummary> held;
+    BatchHeader header;
+    if (!read_echoes(*holder, *at, &header, &held) || header.number != next_batch_ + 1) return false;
+    if (header.flags == BatchFlags::opening) return false;  // a new start does not know what was before it
+    // As many as fit may not be all.
+    if (held.size() >= kEchoesMax || !std::all_of(held.begin(), held.end(), is_replaceable)) return false;
+    std::string slots;
+    for (const RecordSummary& record : held) {
+      if (record.slots.empty() || record.type == RecordType::decided) continue;
+      replay_.lose(record.slots, record.type == RecordType::law ? superblock_.promised : record.ballot);
+      log_.runs.push_back(IndexRun{record.slots, segment.sequence, info->end_offset, 0});
+      info->last_slot = std::max(info->last_slot, record.slots.end.prev());
+      slots += (slots.empty() ? "; slots " : ", ") + std::to_string(record.slots.first.value) + ".." +
+               std::to_string(record.slots.end.value - 1);
+    }
+    DECREE_SOMETIMES("a damaged batch is read over", true);
+    log_.notes.push_back(join_path(directory_, segment_name(segment.sequence)) + " at byte " +
+                         std::to_string(info->end_offset) + ": batch " + std::to_string(next_batch_) +
+                         " is damaged (" + why + ")" + slots +
+                         " are unknown here until they are fetched from the other members");
+    log_.tail.clear();
+    checksum_ = header.previous_checksum;
+    info->end_offset = holder == &segment ? *at : limit;
+    last_.segment = segment.sequence;
+    last_.end = info->end_offset;
+    ++next_batch_;
+    return true;
+  }
+
+  static bool is_replaceable(const RecordSummary& record) {
+    return record.type == RecordType::accept || record.type == RecordType::law ||
+           record.type == RecordType::decided;
+  }
+
+  // Where batch next_batch_ + 1 lies in this segment; 0: not in it.
+  Result<uint64_t> find_behind(const Found& segment, uint64_t offset, uint64_t limit) {
+    const uint64_t block = segment.header.block_bytes;
+    for (uint64_t at = offset + block; at + kBatchHeaderBytes <= limit; at += block) {
+      char bytes[kBatchHeaderBytes];
+      auto got = segment.file->read(at, bytes);
+      if (!got) return got.error();
+      BatchHeader header;
+      if (!decode_batch_header({bytes, *got}, salt_, &header)) continue;
+      if (header.segment == segment.sequence && header.number == next_batch_ + 1 && header.offset == at)
+        return at;
+    }
+    return uint64_t{0};
+  }
+
+  bool read_echoes(const Found& segment, uint64_t at, BatchHeader* header,
+                   std::vector<RecordSummary>* echoes) {
+    std::string bytes(kBatchHeaderBytes, '\0');
+    auto got = segment.file->read(at, bytes);
+    if (!got || !decode_batch_header({bytes.data(), *got}, salt_, header)) return false;
+    if (header->segment != segment.sequence || header->bytes > segment.size - at) return false;
+    bytes.resize(header->bytes);
+    got = segment.file->read(at, bytes);
+    return got && *got == bytes.size() && decode_batch(bytes, *header, salt_, echoes, nullptr).empty();
   }
 
   void take_batch(const BatchHeader& header, uint64_t offset, const Found& segment, RecoveredSegment* info) {
@@ -349,12 +428,10 @@ class Recovery {
 
   // The batch behind a damaged one repeats what the damaged one was about.
   std::string held_by(const Found& found, uint64_t offset, const BatchHeader& header) {
-    if (header.number != next_batch_ + 1 || header.bytes > found.size - offset) return "";
-    std::string bytes(header.bytes, '\0');
-    auto got = found.file->read(offset, bytes);
+    if (header.number != next_batch_ + 1) return "";
+    BatchHeader same;
     std::vector<RecordSummary> echoes;
-    if (!got || *got != bytes.size() || !decode_batch(bytes, header, salt_, &echoes, nullptr).empty())
-      return "";
+    if (!read_echoes(found, offset, &same, &echoes)) return "";
     std::string out;
     for (const RecordSummary& echo : echoes) {
       if (echo.slots.empty()) continue;
@@ -366,6 +443,7 @@ class Recovery {
 
   Result<void> judge_snapshot() {
     log_.accepted = std::move(replay_.accepted);
+    log_.unknown = std::move(replay_.unknown);
     log_.carried = replay_.carried;
     log_.promised = replay_.highest;
     if (std::string problem = snapshot_problem(log_, replay_, snapshot_index_, superblock_.truncated_upto);
@@ -378,6 +456,7 @@ class Recovery {
 
   RecoveredLog conclude() {
     const uint64_t last = next_batch_ - 1;
+    log_.whole_batches = last;
     log_.proven_batch = proven_;
     if (last > proven_) {
       DECREE_SOMETIMES("an unproven batch is written again", true);
@@ -421,6 +500,7 @@ class Recovery {
   const std::string directory_;
   const SuperblockState superblock_;
   const Slot snapshot_index_;
+  const OnDamage on_damage_;
   const uint64_t salt_;
   LogReplay replay_;
   RecoveredLog log_;
@@ -458,8 +538,8 @@ uint64_t segment_sequence(const std::string& name) {
 }
 
 Result<RecoveredLog> recover_log(FileSystem& files, const std::string& directory,
-                                 const SuperblockState& superblock, Slot snapshot_index) {
-  return Recovery(files, directory, superblock, snapshot_index).run();
+                                 const SuperblockState& superblock, Slot snapshot_index, OnDamage on_damage) {
+  return Recovery(files, directory, superblock, snapshot_index, on_damage).run();
 }
 
 }  // namespace decree::storage

@@ -2,8 +2,8 @@
 //
 // A bad or missing batch is a torn tail, harmless because never acknowledged, only when nothing says that it
 // was synced: no batch behind it, no synced_through at or above it in any batch or in the superblock.
-// Anything else is damage: ErrorCode::corrupt with file, byte offset and remedy. Reads only; Wal::start
-// writes.
+// Anything else is damage: ErrorCode::corrupt with file, byte offset and remedy, but for what OnDamage lets
+// pass. Reads only; Wal::start writes.
 #pragma once
 
 #include <cstdint>
@@ -43,12 +43,20 @@ struct RecoveredLog {
   std::vector<std::string> notes;
 
   std::map<Slot, AcceptedEntry> accepted;  // > snapshot index
+  std::map<Slot, Ballot> unknown;          // > snapshot index: damaged, and not written again since
+  uint64_t whole_batches = 0;              // number of the last batch that is there, proven or not
   Ballot promised;                         // the highest ballot seen in the log
+};
+
+enum class OnDamage : uint8_t {
+  refuse,     // any damage
+  read_over,  // a damaged batch is no obstacle where the one behind it tells everything it held, and that was
+              // entries only: their slots become `unknown`
 };
 
 // `snapshot_index`: of the newest whole snapshot file, 0 for none; slots up to it are not kept.
 Result<RecoveredLog> recover_log(FileSystem& files, const std::string& directory,
-                                 const SuperblockState& superblock, Slot snapshot_index);
+                                 const SuperblockState& superblock, Slot snapshot_index, OnDamage on_damage);
 
 std::string segment_name(uint64_t sequence);
 // 0 when `name` is not a segment's.
@@ -59,8 +67,11 @@ class LogReplay {
  public:
   explicit LogReplay(Slot snapshot_index) : floor_(snapshot_index) {}
   void apply(const Record& record);
+  // A record that cannot be read: `slots` were accepted at `bound` at most, or are Laws.
+  void lose(SlotRange slots, const Ballot& bound);
 
   std::map<Slot, AcceptedEntry> accepted;
+  std::map<Slot, Ballot> unknown;
   CarriedState carried;
   Ballot highest;
   // What this member's own DecidedRecords covered before the newest SnapshotRecord.

@@ -1,6 +1,7 @@
 // What the records mean: LogReplay of wal_recovery.h.
 #include <algorithm>
 
+#include "base/planted_bugs.h"
 #include "storage/wal_recovery.h"
 
 namespace decree::storage {
@@ -36,6 +37,8 @@ void LogReplay::accept(const AcceptRecord& record) {
       // A Law stays a Law (attack A14); its value is chosen, so a later ballot can only repeat it.
       if (!held.law) held.entry = entry;
       held.ballot = record.ballot;
+      if (const auto lost = unknown.find(slot); lost != unknown.end() && lost->second <= record.ballot)
+        unknown.erase(lost);
     }
     slot = slot.next();
   }
@@ -50,6 +53,7 @@ void LogReplay::law(const LawRecord& record) {
       if (!(held.entry == entry)) held.ballot = Ballot{};
       held.entry = entry;
       held.law = true;
+      unknown.erase(slot);
     }
     slot = slot.next();
   }
@@ -61,6 +65,21 @@ void LogReplay::void_older(const Membership& membership) {
   for (auto it = accepted.lower_bound(membership.base); it != accepted.end();) {
     const bool is_void = !it->second.law && it->second.ballot.epoch < membership.epoch;
     it = is_void ? accepted.erase(it) : std::next(it);
+  }
+  for (auto it = unknown.lower_bound(membership.base); it != unknown.end();)
+    it = it->second.epoch < membership.epoch ? unknown.erase(it) : std::next(it);
+}
+
+void LogReplay::lose(SlotRange slots, const Ballot& bound) {
+  highest = std::max(highest, bound);
+  for (Slot slot = std::max(slots.first, floor_.next()); slot < slots.end; slot = slot.next()) {
+    const auto held = accepted.find(slot);
+    if (held != accepted.end() && held->second.law) continue;  // a Law stays a Law
+    // What was accepted before is outranked by what is lost: to report it as the newest would be a lie.
+    if (planted(PlantedBug::lost_batch_keeps_older) && held != accepted.end()) continue;
+    accepted.erase(slot);
+    Ballot& worst = unknown[slot];
+    worst = std::max(worst, bound);
   }
 }
 

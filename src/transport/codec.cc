@@ -62,6 +62,7 @@ void put(const BeatView& from, wire::BeatView* to) {
   to->set_disk_ok(from.disk_ok);
   to->set_voter(from.voter);
   to->set_boot(from.boot);
+  to->set_disk_writes(from.disk_writes);
 }
 
 struct Encoder {
@@ -79,6 +80,7 @@ struct Encoder {
     p->set_snapshot_index(m.snapshot_index.value);
     p->set_capture(m.capture);
     p->set_boot(m.boot);
+    p->set_disk_writes(m.disk_writes);
     p->set_chunk(m.chunk);
     p->set_last(m.last);
     for (const PromiseRun& run : m.runs) {
@@ -129,12 +131,15 @@ struct Encoder {
     p->set_decided(m.decided.value);
     p->set_wanted(m.wanted.value);
     p->set_behind(m.behind);
+    p->set_disk_writes(m.disk_writes);
   }
   void operator()(const Nack& m) const {
     auto* p = to.mutable_nack();
     put(m.ballot, p->mutable_ballot());
     put(m.promised, p->mutable_promised());
     p->set_reason(static_cast<uint32_t>(m.reason));
+    p->set_boot(m.boot);
+    p->set_disk_writes(m.disk_writes);
   }
   void operator()(const Law& m) const {
     auto* p = to.mutable_law();
@@ -280,6 +285,7 @@ class Decoder {
     v.disk_ok = from.disk_ok();
     v.voter = from.voter();
     v.boot = from.boot();
+    v.disk_writes = from.disk_writes();
     return v;
   }
   std::shared_ptr<const std::string> raw(uint32_t bytes) {
@@ -325,6 +331,7 @@ Promise decode(Decoder& d, const wire::Promise& from) {
   m.snapshot_index = Slot(from.snapshot_index());
   m.capture = from.capture();
   m.boot = from.boot();
+  m.disk_writes = from.disk_writes();
   m.chunk = from.chunk();
   m.last = from.last();
   m.runs.reserve(static_cast<size_t>(from.runs_size()));
@@ -378,6 +385,7 @@ Accepted decode(Decoder& d, const wire::Accepted& from) {
   m.decided = Slot(from.decided());
   m.wanted = Slot(from.wanted());
   m.behind = from.behind();
+  m.disk_writes = from.disk_writes();
   return m;
 }
 
@@ -406,8 +414,9 @@ ForwardReply decode(Decoder& d, const wire::ForwardReply& from) {
 
 Nack decode(Decoder& d, const wire::Nack& from) {
   // A reason this release does not know still says "no": the ballot in the way is what counts.
-  const uint32_t reason = std::min(from.reason(), static_cast<uint32_t>(NackReason::leased));
-  return Nack{d.ballot(from.ballot()), d.ballot(from.promised()), static_cast<NackReason>(reason)};
+  const auto reason = static_cast<NackReason>(
+      from.reason() <= static_cast<uint32_t>(NackReason::old_disk) ? from.reason() : 0);
+  return Nack{d.ballot(from.ballot()), d.ballot(from.promised()), reason, from.boot(), from.disk_writes()};
 }
 
 bool decode_body(Decoder& d, const wire::PeerMessage& from, Message* out) {

@@ -38,6 +38,7 @@ Hello make_hello(const Self& self, const Member& to, Purpose purpose) {
   hello.name = self.name;
   hello.release = self.release;
   hello.boot = self.boot;
+  hello.disk_writes = self.disk_writes;
   hello.epoch = self.epoch;
   return hello;
 }
@@ -57,6 +58,7 @@ std::string encode_hello(const Hello& hello) {
   wire.set_name(printable(hello.name));
   wire.set_release(printable(hello.release));
   wire.set_boot(hello.boot);
+  wire.set_disk_writes(hello.disk_writes);
   for (const std::string& url : hello.peer_urls) wire.add_peer_urls(printable(url));
   wire.set_membership(hello.membership);
   wire.set_epoch(hello.epoch);
@@ -81,6 +83,7 @@ std::optional<Hello> decode_hello(std::string_view bytes) {
   hello.name = printable(wire.name());
   hello.release = printable(wire.release());
   hello.boot = wire.boot();
+  hello.disk_writes = wire.disk_writes();
   for (const std::string& url : wire.peer_urls()) hello.peer_urls.push_back(printable(url));
   hello.membership = wire.membership();
   hello.epoch = wire.epoch();

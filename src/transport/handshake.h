@@ -45,6 +45,7 @@ struct Self {
   std::string name;
   std::string release;
   uint32_t epoch = 0;
+  uint64_t disk_writes = 0;  // RecoveredState::disk_writes of this start
 };
 
 struct Hello {
@@ -61,6 +62,7 @@ struct Hello {
   std::string name;
   std::string release;
   uint64_t boot = 0;
+  uint64_t disk_writes = 0;  // what its disk held when its process started; 0: not counted
   // Purpose join, by a process that has no data yet: its peer URLs; in the answer the members as they are
   // now.
   std::vector<std::string> peer_urls;

@@ -46,6 +46,8 @@ class Asking final : public PeerConnectionOwner {
     JoinAnswer got;
     got.cluster = hello.cluster;
     got.told_by = hello.name;
+    got.from = hello.from;
+    got.incarnation = hello.from_incarnation;
     if (decode_membership(hello.membership, &got.membership))
       answer = std::move(got);
     else
@@ -79,7 +81,33 @@ Result<net::HostPort> address_of(const std::string& url) {
   return net::parse_host_port(rest.substr(0, rest.find('/')));
 }
 
+// Turns the loop until the contact has answered or `until` has come.
+void wait_for(net::EventLoop& loop, const Asking& asking, Clock::time_point until) {
+  while (!asking.over && Clock::now() < until) {
+    loop.flush();
+    loop.wait(milliseconds(50));
+  }
+}
+
 }  // namespace
+
+std::vector<JoinAnswer> ask_all(net::EventLoop& loop, const JoinQuestion& question, std::string* problem) {
+  std::vector<JoinAnswer> answers;
+  for (const std::string& url : question.contacts) {
+    Result<net::HostPort> address = address_of(url);
+    if (!address) {
+      *problem = address.error().message;
+      continue;
+    }
+    Asking asking(loop, question, *address);
+    wait_for(loop, asking, Clock::now() + kAnswer);
+    if (asking.answer)
+      answers.push_back(*asking.answer);
+    else
+      *problem = fmt::format("{}: {}", url, asking.problem.empty() ? "no answer" : asking.problem);
+  }
+  return answers;
+}
 
 Result<JoinAnswer> ask_to_join(net::EventLoop& loop, const JoinQuestion& question, milliseconds patience) {
   const Clock::time_point end = Clock::now() + patience;
@@ -90,11 +118,7 @@ Result<JoinAnswer> ask_to_join(net::EventLoop& loop, const JoinQuestion& questio
       Result<net::HostPort> address = address_of(url);
       if (!address) return address.error();
       Asking asking(loop, question, *address);
-      const Clock::time_point until = std::min(end, Clock::now() + kAnswer);
-      while (!asking.over && Clock::now() < until) {
-        loop.flush();
-        loop.wait(milliseconds(50));
-      }
+      wait_for(loop, asking, std::min(end, Clock::now() + kAnswer));
       if (asking.answer) return *asking.answer;
       // The last one asked may have been cut off by the end of our patience: what was said before stands.
       if (!asking.problem.empty())

@@ -16,6 +16,8 @@ struct JoinAnswer {
   ClusterId cluster;
   Membership membership;
   std::string told_by;
+  NodeId from;  // who answered, with which disk
+  Incarnation incarnation;
 };
 
 struct JoinQuestion {
@@ -27,5 +29,9 @@ struct JoinQuestion {
 // Blocks, turning `loop`, until a member answered or `patience` is over. Error: what the last one said.
 Result<JoinAnswer> ask_to_join(net::EventLoop& loop, const JoinQuestion& question,
                                std::chrono::milliseconds patience);
+
+// Asks every contact once. Blocks, turning `loop`, up to two seconds per contact. Who did not answer, or let
+// nobody in, is left out; what the last of those said goes to `problem`.
+std::vector<JoinAnswer> ask_all(net::EventLoop& loop, const JoinQuestion& question, std::string* problem);
 
 }  // namespace decree::transport

@@ -385,11 +385,13 @@ struct Transport::Impl final : PeerConnectionOwner {
     p.disk = hello.from_incarnation;
     p.hello_epoch = hello.epoch;
     if (was_up && !restarted) return;
-    if (was_up) sink.on_peer_link(p.member.node, false, Incarnation(0));
+    if (was_up) sink.on_peer_link(p.member.node, false, PeerProcess{});
     p.traffic.connected = true;
     log(LogLevel::info, "peer connected peer={} node={} release={} remote={}", p.member.name,
         p.member.node.value, hello.release, p.main->remote_address());
-    sink.on_peer_link(p.member.node, true, hello.format >= 2 ? hello.from_incarnation : Incarnation(0));
+    sink.on_peer_link(p.member.node, true,
+                      PeerProcess{hello.format >= 2 ? hello.from_incarnation : Incarnation(0), hello.boot,
+                                  hello.disk_writes});
     if (dials(p) && p.beats == nullptr) want(p, Purpose::beats);
     if (!dials(p) && p.dial_main.timer != 0) {
       loop.cancel(p.dial_main.timer);
@@ -402,7 +404,7 @@ struct Transport::Impl final : PeerConnectionOwner {
     p.traffic.connected = false;
     log(LogLevel::warn, "peer disconnected peer={} cause=\"{}\"", p.member.name, reason);
     if (p.beats != nullptr) p.beats->close("the main connection is gone");
-    sink.on_peer_link(p.member.node, false, Incarnation(0));
+    sink.on_peer_link(p.member.node, false, PeerProcess{});
     if (refused)
       again(p, Purpose::main, true);
     else
@@ -499,7 +501,7 @@ struct Transport::Impl final : PeerConnectionOwner {
       gone.push_back(c);
       c->close("not a member any more");
     }
-    if (was_up) sink.on_peer_link(node, false, Incarnation(0));
+    if (was_up) sink.on_peer_link(node, false, PeerProcess{});
   }
 
   // ---- periodic ----

@@ -31,12 +31,19 @@ struct TransportOptions {
   size_t queue_hard_bytes_max = 64u << 20;  // beyond, everything is dropped
 };
 
+// The process at the other end, as its handshake said.
+struct PeerProcess {
+  Incarnation incarnation;   // of its disk
+  uint64_t boot = 0;         // no two starts have the same
+  uint64_t disk_writes = 0;  // what its disk held when it started; 0: not counted
+};
+
 class TransportSink {
  public:
   virtual ~TransportSink() = default;
   virtual void on_peer_message(NodeId from, Message message) = 0;
   // Up: messages can be exchanged. Down: the main connection broke; told at once.
-  virtual void on_peer_link(NodeId peer, bool up, Incarnation incarnation) = 0;
+  virtual void on_peer_link(NodeId peer, bool up, const PeerProcess& process) = 0;
   // First contact with a member whose disk was not known yet. From now on only this one is let in.
   virtual void on_incarnation(NodeId peer, Incarnation incarnation) = 0;
   // A process with another disk than the known one says it is `peer`, and was turned away.

@@ -55,9 +55,12 @@ struct Disk {
   Slot truncated;  // entries up to here are gone from the log
   uint64_t boots = 0;
   Incarnation incarnation;
+  std::map<Slot, Ballot> damaged;  // what recovery finds unreadable, until it is written again
+  uint64_t found = 0;              // durable records at the last start
 
   RecoveredState recover(NodeId node) {
     RecoveredState s;
+    s.disk_writes = found = durable.size();
     s.identity.node = node;
     s.identity.incarnation = incarnation;
     s.boot = ++boots;
@@ -105,6 +108,11 @@ struct Disk {
       });
     }
     s.accepted.erase(s.accepted.begin(), s.accepted.upper_bound(s.snapshot_index));
+    for (const auto& [slot, bound] : damaged) {
+      s.accepted.erase(slot);
+      s.unknown[slot] = bound;
+    }
+    damaged.clear();
     return s;
   }
 };
@@ -186,7 +194,8 @@ class TestCluster {
       members_.at(at).linked.insert(peer);
     else
       members_.at(at).linked.erase(peer);
-    input(at, PeerLink{NodeId(peer), link_up, members_.at(peer).disk.incarnation});
+    const Disk& disk = members_.at(peer).disk;
+    input(at, PeerLink{NodeId(peer), link_up, disk.incarnation, disk.boots, disk.found});
   }
   // A process that an epoch lists starts with an empty disk, told who the members are now.
   void join(uint32_t node, const Membership& now, Incarnation incarnation = Incarnation(0)) {
@@ -259,7 +268,7 @@ class TestCluster {
     const auto end = m.unsynced.begin() + static_cast<ptrdiff_t>(count);
     for (auto r = m.unsynced.begin(); r != end; ++r) m.disk.durable.push_back(std::move(r->record));
     m.unsynced.erase(m.unsynced.begin(), end);
-    input(node, Persisted{upto});
+    input(node, Persisted{upto, m.disk.durable.size()});
   }
 
   // Of single members, from their next start on.

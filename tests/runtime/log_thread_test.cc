@@ -60,7 +60,7 @@ struct LogThreadTest : ::testing::Test {
     ASSERT_TRUE(opened.ok()) << opened.error().message;
     data = std::move(opened).value();
     LogThread::Callbacks c;
-    c.persisted = [this](LogToken upto) { persisted.push_back(upto.value); };
+    c.persisted = [this](LogToken upto, uint64_t) { persisted.push_back(upto.value); };
     c.failed = [this](const Error& error) { failures.push_back(error); };
     c.disk_health = [this](bool ok, const std::string&) { health.push_back(ok); };
     c.synced = [this](double seconds) { synced += seconds >= 0 ? 1 : 0; };

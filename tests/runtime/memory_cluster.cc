@@ -86,7 +86,8 @@ void MemoryMember::start() {
   ASSERT_TRUE(restored.ok()) << restored.error().message;
   runtime::NodeOptions node;
   node.identity = data_->identity();
-  node.boot = data_->boot();
+  recovered.boot = node.boot = ++starts_;  // also from copies of a disk never the same
+  disk_writes_found_ = recovered.disk_writes;
   node.snapshot_count = cluster_.snapshot_count;
   node.snapshot_log_bytes_min = 0;
   node.snapshot_slice_bytes = 512;
@@ -163,7 +164,7 @@ bool MemoryMember::step() {
       batches_.pop_front();
       const Result<void> done = data_->wal().commit(batch);
       EXPECT_TRUE(done.ok()) << done.error().message;
-      node_->on_persisted(batch.back().token);
+      node_->on_persisted(batch.back().token, data_->wal().disk_writes());
     }
   }
   const size_t due = done_.size();
@@ -175,6 +176,7 @@ bool MemoryMember::step() {
   awake_ = false;
   const bool more = node_->turn();
   EXPECT_EQ(node_->replica().broken_invariant(), "");
+  EXPECT_TRUE(may_be_outdated || !node_->outdated());
   return more || awake_;
 }
 
@@ -197,8 +199,10 @@ void MemoryCluster::link(size_t n, bool up) {
   const NodeId self(static_cast<uint32_t>(n));
   for (auto& m : members_) {
     if (m->self_ == self || m->node_ == nullptr || !connected(self, m->self_)) continue;
-    m->node_->on_peer_link(self, up);
-    if (members_[n - 1]->node_ != nullptr) members_[n - 1]->node_->on_peer_link(m->self_, up);
+    MemoryMember& own = *members_[n - 1];
+    m->node_->on_peer_link(PeerLink{self, up, Incarnation(0), own.starts_, own.disk_writes_found_});
+    if (own.node_ != nullptr)
+      own.node_->on_peer_link(PeerLink{m->self_, up, Incarnation(0), m->starts_, m->disk_writes_found_});
   }
 }
 

@@ -78,6 +78,7 @@ class MemoryMember final : public runtime::Host, public ConsensusSink, public ru
   bool disk_full = false;
   bool hold_commits = false;  // a disk that hangs
   size_t commits_in_flight_max = 0;
+  bool may_be_outdated = false;  // an old image of `disk` was put back
 
  private:
   friend class MemoryCluster;
@@ -91,6 +92,8 @@ class MemoryMember final : public runtime::Host, public ConsensusSink, public ru
   std::deque<std::function<void()>> done_;
   bool awake_ = false;
   bool told_full_ = false;
+  uint64_t starts_ = 0;
+  uint64_t disk_writes_found_ = 0;
 };
 
 class MemoryCluster {

@@ -31,6 +31,7 @@ Message RandomMessages::make(size_t kind) {
       m.boot = number();
       m.chunk = number32();
       m.last = flag();
+      m.disk_writes = number();
       for (size_t i = random_() % 4; i > 0; --i) m.runs.push_back(PromiseRun{ballot(), flag(), range()});
       for (size_t i = random_() % 3; i > 0; --i) m.unknown.push_back(UnknownSlot{slot(), ballot()});
       return m;
@@ -51,9 +52,9 @@ Message RandomMessages::make(size_t kind) {
     case 4:
       return Accept{ballot(), slot(), slot(), slot(), entries()};
     case 5:
-      return Accepted{ballot(), slot(), slot(), slot(), flag()};
+      return Accepted{ballot(), slot(), slot(), slot(), flag(), number()};
     case 6:
-      return Nack{ballot(), ballot(), static_cast<NackReason>(random_() % 5)};
+      return Nack{ballot(), ballot(), static_cast<NackReason>(random_() % 6), number(), number()};
     case 7:
       return Law{ballot(), slot()};
     case 8:

@@ -20,7 +20,7 @@ struct Recorder final : TransportSink {
   void on_peer_message(NodeId from, Message message) override {
     messages.emplace_back(from, std::move(message));
   }
-  void on_peer_link(NodeId peer, bool up, Incarnation) override { links.emplace_back(peer, up); }
+  void on_peer_link(NodeId peer, bool up, const PeerProcess&) override { links.emplace_back(peer, up); }
   void on_other_disk(NodeId peer, Incarnation incarnation) override { other_disks[peer] = incarnation; }
   void on_incarnation(NodeId peer, Incarnation incarnation) override {
     incarnations.emplace_back(peer, incarnation);

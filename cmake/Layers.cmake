@@ -1,11 +1,14 @@
 # One static library per folder. A folder without sources yet becomes an interface library.
-# decree_library(NAME DIR folder [LINK layers...] [EXTERNAL libs...] [MAIN program])
-#   main.cc in the folder is kept out of the library and becomes the program.
+# decree_library(NAME DIR folder [EXCEPT folders...] [LINK layers...] [EXTERNAL libs...] [MAIN program])
+#   main.cc in the folder is kept out of the library and becomes the program. EXCEPT: folders below that are libraries themselves.
 function(decree_library name)
-  cmake_parse_arguments(A "" "DIR;MAIN" "LINK;EXTERNAL" ${ARGN})
+  cmake_parse_arguments(A "" "DIR;MAIN" "EXCEPT;LINK;EXTERNAL" ${ARGN})
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/${A_DIR}/*.cc)
   set(main ${CMAKE_SOURCE_DIR}/${A_DIR}/main.cc)
   list(REMOVE_ITEM sources ${main})
+  foreach(folder ${A_EXCEPT})
+    list(FILTER sources EXCLUDE REGEX "^${CMAKE_SOURCE_DIR}/${folder}/")
+  endforeach()
   if(sources)
     add_library(decree_${name} STATIC ${sources})
     set(scope PUBLIC)

@@ -15,9 +15,6 @@ namespace decree::lab {
 // 1 it does not, 2 the command could not be carried out) in `code`, which must outlive the parsing.
 void add_experiments(CLI::App& app, int* code);
 
-// "A..B" or "A".
-bool parse_range(const std::string& text, uint64_t* first, uint64_t* last);
-
 struct SynodCommand {
   uint32_t processes = 3;
   std::string inputs;  // "0,1,1"; empty: drawn per seed

@@ -104,7 +104,6 @@ int main(int argc, char** argv) {
 
   run->add_option("--schedule", sim.schedule,
                   "follow a written schedule instead of seeds, and tell its story");
-
   decree::lab::LedgerCommand ledger;
   CLI::App* totals = app.add_subcommand("ledger", "adds up the campaigns of lab/ledger.jsonl");
   totals->add_option("file", ledger.file)->capture_default_str();
@@ -147,6 +146,7 @@ int main(int argc, char** argv) {
 
   CLI11_PARSE(app, argc, argv);
   if (experiment >= 0) return experiment;
+  if (run->parsed() && !sim.schedule.empty()) return decree::lab::follow_command(sim.schedule, sim.trace);
   if (run->parsed()) return decree::lab::sim_command(sim);
   if (totals->parsed()) return decree::lab::ledger_command(ledger);
   if (check->parsed()) return decree::lab::check_history_command(history_file, also_keys, key_steps_max);

@@ -19,9 +19,9 @@
 #include <fmt/format.h>
 
 #include "lab/commands.h"
-#include "lab/experiments.h"
 #include "lab/ledger.h"
 #include "lab/planted.h"
+#include "lab/seed_range.h"
 #include "lab/sim/coverage.h"
 #include "lab/sim/world.h"
 
@@ -387,7 +387,6 @@ int run_past(const SimCommand& command) {
 
 int sim_command(const SimCommand& command) {
   if (!command.past.empty()) return run_past(command);
-  if (!command.schedule.empty()) return follow_command(command.schedule, command.trace);
   uint64_t first = 0;
   uint64_t last = 0;
   if (command.seeds.empty()) {

@@ -57,7 +57,7 @@ bool holds(const std::vector<uint32_t>& list, uint32_t id) {
   return std::find(list.begin(), list.end(), id) != list.end();
 }
 
-Verdict check_validity_of(const BroadcastRun& run) {
+PropertyVerdict check_validity_of(const BroadcastRun& run) {
   for (size_t p = 0; p < run.sent.size(); ++p)
     for (const uint32_t id : run.sent[p])
       if (run.correct[p] && !holds(run.delivered[p], id))
@@ -66,7 +66,7 @@ Verdict check_validity_of(const BroadcastRun& run) {
   return {"validity", true, run.name};
 }
 
-Verdict check_no_invention(const BroadcastRun& run) {
+PropertyVerdict check_no_invention(const BroadcastRun& run) {
   for (size_t p = 0; p < run.delivered.size(); ++p)
     for (size_t i = 0; i < run.delivered[p].size(); ++i) {
       const uint32_t id = run.delivered[p][i];
@@ -79,7 +79,7 @@ Verdict check_no_invention(const BroadcastRun& run) {
   return {"no duplication, no creation", true, run.name};
 }
 
-Verdict check_uniform_agreement(const BroadcastRun& run) {
+PropertyVerdict check_uniform_agreement(const BroadcastRun& run) {
   for (size_t p = 0; p < run.delivered.size(); ++p)
     for (const uint32_t id : run.delivered[p])
       for (size_t q = 0; q < run.delivered.size(); ++q)
@@ -89,7 +89,7 @@ Verdict check_uniform_agreement(const BroadcastRun& run) {
   return {"uniform agreement", true, run.name};
 }
 
-Verdict check_total_order(const BroadcastRun& run) {
+PropertyVerdict check_total_order(const BroadcastRun& run) {
   for (size_t p = 0; p < run.delivered.size(); ++p)
     for (size_t q = p + 1; q < run.delivered.size(); ++q) {
       const size_t common = std::min(run.delivered[p].size(), run.delivered[q].size());
@@ -106,7 +106,7 @@ Verdict check_total_order(const BroadcastRun& run) {
 
 BroadcastRun run_broadcast(const BroadcastOptions& options) { return run_group(options); }
 
-std::vector<Verdict> check_broadcast(const BroadcastRun& run) {
+std::vector<PropertyVerdict> check_broadcast(const BroadcastRun& run) {
   return {check_validity_of(run), check_no_invention(run), check_uniform_agreement(run),
           check_total_order(run)};
 }

@@ -23,7 +23,7 @@ struct BroadcastRun {
 BroadcastRun run_broadcast(const BroadcastOptions& options);
 
 // Validity, no duplication, no creation, uniform agreement, uniform total order.
-std::vector<Verdict> check_broadcast(const BroadcastRun& run);
+std::vector<PropertyVerdict> check_broadcast(const BroadcastRun& run);
 
 // Consensus from broadcast: everybody broadcasts its input and decides the first one delivered.
 ConsensusRun consensus_by_broadcast(const GroupOptions& group, uint32_t crashes);

@@ -76,7 +76,7 @@ void broadcast(Claims& claims, uint64_t seeds) {
   uint64_t broken = 0;
   uint64_t naive = 0;
   for (uint64_t seed = 1; seed <= seeds; ++seed) {
-    for (const Verdict& v :
+    for (const PropertyVerdict& v :
          check_run(consensus_by_broadcast(GroupOptions{4, seed, Ordering::consensus, true}, 1)))
       broken += v.holds ? 0 : 1;
     naive += check_agreement(consensus_by_broadcast(GroupOptions{4, seed, Ordering::receipt, true}, 1)).holds

@@ -108,7 +108,7 @@ std::string view_json(const SynodView& v) {
       v.step, v.now_ms, v.finished, v.first_known_ms, point, json_string(v.breach),
       array(v.processes, process_json), array(v.flights, flight_json),
       array(v.cuts, [](const auto& c) { return fmt::format("[{},{}]", c.first, c.second); }),
-      invariants_json(v.breach), array(v.verdicts, [](const Verdict& verdict) {
+      invariants_json(v.breach), array(v.verdicts, [](const PropertyVerdict& verdict) {
         return fmt::format("{{\"property\":\"{}\",\"holds\":{},\"sentence\":{}}}", verdict.property,
                            verdict.holds, json_string(verdict.sentence));
       }));

@@ -9,6 +9,7 @@
 #include "lab/commands.h"
 #include "lab/experiments.h"
 #include "lab/planted.h"
+#include "lab/seed_range.h"
 #include "lab/sim/random.h"
 #include "lab/sim/trace.h"
 #include "lab/synod/run.h"
@@ -130,10 +131,10 @@ int tell(const Setup& setup, uint64_t seed) {
   }
   const SynodResult result =
       options.kill == KillLeader::never ? run_synod(options) : run_synod_with_kill(options, nullptr);
-  std::vector<Verdict> verdicts = check_run(result.run);
+  std::vector<PropertyVerdict> verdicts = check_run(result.run);
   if (!result.breach.empty()) verdicts.push_back({"invariants", false, result.breach});
   bool clean = true;
-  for (const Verdict& v : verdicts) {
+  for (const PropertyVerdict& v : verdicts) {
     clean = clean && v.holds;
     if (!json.empty())
       out << fmt::format("{{\"what\":\"verdict\",\"property\":\"{}\",\"holds\":{},\"text\":{}}}\n",
@@ -147,7 +148,7 @@ int tell(const Setup& setup, uint64_t seed) {
   std::cout << fmt::format(
       "{} steps, {} messages ({} lost), {} crashes, {} ballots, {} aborted rounds, {} ms\n", result.steps,
       result.messages, result.lost, result.crashes, result.ballots, result.aborts, result.ended_ms);
-  for (const Verdict& v : verdicts)
+  for (const PropertyVerdict& v : verdicts)
     std::cout << fmt::format("{:<12} {:<6} {}\n", v.property, v.holds ? "holds" : "BROKEN", v.sentence);
   std::cout << fmt::format("again: {}\n", repeat(setup.command, seed));
   return clean ? 0 : 1;
@@ -193,7 +194,7 @@ void print_totals(const SynodCommand& command, Totals& t, std::span<const Consen
   if (command.kill.empty()) {
     if (!command.inputs.empty()) return;
     const std::vector<std::string> values = {"0", "1"};
-    const Verdict v = check_non_triviality(runs, values);
+    const PropertyVerdict v = check_non_triviality(runs, values);
     *clean = *clean && (v.holds || runs.size() < 20);
     std::cout << fmt::format("non-triviality {}: {}\n", v.holds ? "holds" : "BROKEN", v.sentence);
     return;
@@ -231,7 +232,7 @@ int count(const Setup& setup, uint64_t first, uint64_t last) {
       t.silent_ms.push_back(result.first_known_ms - result.point->at_ms);
     if (options.kill != KillLeader::never) judge_kill(before, result, seed, &t);
     std::string broken = result.breach;
-    for (const Verdict& v : check_run(result.run))
+    for (const PropertyVerdict& v : check_run(result.run))
       if (!v.holds && broken.empty()) broken = v.property + ": " + v.sentence;
     for (const ProcessOutcome& p : result.run.processes)
       if (!p.output.blank()) {

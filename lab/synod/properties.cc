@@ -6,7 +6,7 @@
 
 namespace decree::lab {
 
-Verdict check_validity(const ConsensusRun& run) {
+PropertyVerdict check_validity(const ConsensusRun& run) {
   for (const ProcessOutcome& p : run.processes)
     for (const std::string& y : p.output.writes()) {
       const bool proposed = std::any_of(run.processes.begin(), run.processes.end(),
@@ -18,7 +18,7 @@ Verdict check_validity(const ConsensusRun& run) {
   return {"validity", true, fmt::format("{}: every output is some process's input", run.name)};
 }
 
-Verdict check_integrity(const ConsensusRun& run) {
+PropertyVerdict check_integrity(const ConsensusRun& run) {
   for (const ProcessOutcome& p : run.processes)
     if (p.output.writes().size() > 1)
       return {"integrity", false,
@@ -27,7 +27,7 @@ Verdict check_integrity(const ConsensusRun& run) {
   return {"integrity", true, fmt::format("{}: every output was written at most once", run.name)};
 }
 
-Verdict check_agreement(const ConsensusRun& run) {
+PropertyVerdict check_agreement(const ConsensusRun& run) {
   const ProcessOutcome* first = nullptr;
   for (const ProcessOutcome& p : run.processes)
     for (const std::string& y : p.output.writes()) {
@@ -42,7 +42,7 @@ Verdict check_agreement(const ConsensusRun& run) {
                            : fmt::format("{}: all outputs are {}", run.name, first->output.value())};
 }
 
-Verdict check_termination(const ConsensusRun& run) {
+PropertyVerdict check_termination(const ConsensusRun& run) {
   for (const ProcessOutcome& p : run.processes)
     if (p.correct && p.output.blank())
       return {"termination", false,
@@ -50,7 +50,8 @@ Verdict check_termination(const ConsensusRun& run) {
   return {"termination", true, fmt::format("{}: every correct process wrote its output", run.name)};
 }
 
-Verdict check_non_triviality(std::span<const ConsensusRun> runs, std::span<const std::string> values) {
+PropertyVerdict check_non_triviality(std::span<const ConsensusRun> runs,
+                                     std::span<const std::string> values) {
   for (const std::string& value : values) {
     const bool decided = std::any_of(runs.begin(), runs.end(), [&](const ConsensusRun& run) {
       return std::any_of(run.processes.begin(), run.processes.end(), [&](const ProcessOutcome& p) {
@@ -66,7 +67,7 @@ Verdict check_non_triviality(std::span<const ConsensusRun> runs, std::span<const
           fmt::format("each of the {} values is decided in some run of {}", values.size(), runs.size())};
 }
 
-std::vector<Verdict> check_run(const ConsensusRun& run) {
+std::vector<PropertyVerdict> check_run(const ConsensusRun& run) {
   return {check_validity(run), check_integrity(run), check_agreement(run), check_termination(run)};
 }
 

@@ -37,24 +37,24 @@ struct ConsensusRun {
   std::vector<ProcessOutcome> processes;
 };
 
-struct Verdict {
+struct PropertyVerdict {
   std::string property;
   bool holds = true;
   std::string sentence;  // names the run and, when broken, the processes
 };
 
 // Every value written was some process's input.
-Verdict check_validity(const ConsensusRun& run);
+PropertyVerdict check_validity(const ConsensusRun& run);
 // Every output was written at most once.
-Verdict check_integrity(const ConsensusRun& run);
+PropertyVerdict check_integrity(const ConsensusRun& run);
 // No two outputs differ, those of crashed processes included (the uniform form).
-Verdict check_agreement(const ConsensusRun& run);
+PropertyVerdict check_agreement(const ConsensusRun& run);
 // Every correct process wrote its output.
-Verdict check_termination(const ConsensusRun& run);
+PropertyVerdict check_termination(const ConsensusRun& run);
 // Both outcomes are possible: over these runs each of `values` is decided at least once.
-Verdict check_non_triviality(std::span<const ConsensusRun> runs, std::span<const std::string> values);
+PropertyVerdict check_non_triviality(std::span<const ConsensusRun> runs, std::span<const std::string> values);
 
 // Validity, integrity, agreement, termination, in this order.
-std::vector<Verdict> check_run(const ConsensusRun& run);
+std::vector<PropertyVerdict> check_run(const ConsensusRun& run);
 
 }  // namespace decree::lab

@@ -55,7 +55,7 @@ struct SynodView {
   std::optional<PointOfNoReturn> point;
   uint64_t first_known_ms = 0;  // 0: nobody
   std::string breach;
-  std::vector<Verdict> verdicts;  // validity, integrity, agreement, termination
+  std::vector<PropertyVerdict> verdicts;  // validity, integrity, agreement, termination
 };
 
 }  // namespace decree::lab

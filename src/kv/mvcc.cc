@@ -96,7 +96,7 @@ bool Mvcc::end_write() {
 }
 
 Record* Mvcc::new_record(const RecordFields& fields) {
-  Record* record = Record::make(fields);
+  Record* record = Record::make(fields, pool_);
   held_bytes_ += record->alloc_bytes();
   in_use_bytes_ += record->alloc_bytes();
   ++versions_;
@@ -108,7 +108,7 @@ Record* Mvcc::new_record(const RecordFields& fields) {
 void Mvcc::free_record(Record* record) {
   held_bytes_ -= record->alloc_bytes();
   --versions_;
-  Record::free(record);
+  Record::free(record, pool_);
 }
 
 void Mvcc::account_release(int64_t revision, uint64_t bytes) {

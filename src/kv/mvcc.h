@@ -16,6 +16,7 @@
 #include "decree/types.h"
 #include "kv/key_index.h"
 #include "kv/record.h"
+#include "kv/record_pool.h"
 
 namespace decree::kv {
 
@@ -107,6 +108,7 @@ class Mvcc {
   void account_release(int64_t revision, uint64_t bytes);
   size_t compact_key(KeyIndex::Iterator* it, int64_t target, size_t work_max);
 
+  RecordPool pool_;
   KeyIndex index_;
   int64_t revision_ = 1;
   int64_t compacted_ = -1;

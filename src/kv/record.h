@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "decree/check.h"
+#include "kv/record_pool.h"
 
 namespace decree::kv {
 
@@ -88,11 +89,11 @@ struct RecordFields {
 
 class Record {
  public:
-  static Record* make(const RecordFields& f) {
+  static Record* make(const RecordFields& f, RecordPool& pool) {
     DECREE_CHECK(f.key.size() < kKeyBytesLimit && f.value.size() < UINT32_MAX,
                  "key or value beyond any request limit");
     const size_t bytes = alloc_bytes(f.key.size(), f.value.size(), f.lease != 0);
-    auto* r = static_cast<Record*>(::operator new(bytes));
+    auto* r = static_cast<Record*>(pool.allocate(bytes));
     new (&r->history_) History;
     r->mod_ = f.mod;
     r->create_ = f.create;
@@ -111,7 +112,7 @@ class Record {
     return r;
   }
   // Its history, if any, has been handled before.
-  static void free(Record* record) { ::operator delete(record); }
+  static void free(Record* record, RecordPool& pool) { pool.free(record, record->alloc_bytes()); }
   static constexpr size_t kHeaderBytes = 44;
   static size_t alloc_bytes(size_t key_bytes, size_t value_bytes, bool leased) {
     return kHeaderBytes + (leased ? sizeof(int64_t) : 0) + key_bytes + value_bytes;

@@ -11,7 +11,7 @@
 namespace decree::server {
 namespace {
 
-constexpr size_t kLinesQueuedMax = 8192;
+constexpr size_t kLinesQueuedMax = 1024;
 
 spdlog::level::level_enum to_spdlog(Level level) {
   switch (level) {

@@ -23,7 +23,8 @@ BroadcastOptions group_of_four(uint64_t seed) {
 TEST(BroadcastM3, OnConsensusItIsUniformAndTotallyOrdered) {
   for (uint64_t seed = 1; seed <= kSeeds; ++seed) {
     const BroadcastRun run = run_broadcast(group_of_four(seed));
-    for (const Verdict& v : check_broadcast(run)) EXPECT_TRUE(v.holds) << v.property << ": " << v.sentence;
+    for (const PropertyVerdict& v : check_broadcast(run))
+      EXPECT_TRUE(v.holds) << v.property << ": " << v.sentence;
     EXPECT_GT(run.instances, 0u);
     size_t longest = 0;
     for (const auto& list : run.delivered) longest = std::max(longest, list.size());
@@ -48,7 +49,7 @@ TEST(BroadcastM3, BrokenTwinDeliveryOnReceiptIsNotOrdered) {
 TEST(BroadcastM3, ConsensusBuiltBackOnItIsConsensusAndOnReceiptIsNot) {
   uint64_t naive = 0;
   for (uint64_t seed = 1; seed <= kSeeds; ++seed) {
-    for (const Verdict& v :
+    for (const PropertyVerdict& v :
          check_run(consensus_by_broadcast(GroupOptions{4, seed, Ordering::consensus, true}, 1)))
       EXPECT_TRUE(v.holds) << v.property << ": " << v.sentence;
     naive += check_agreement(consensus_by_broadcast(GroupOptions{4, seed, Ordering::receipt, true}, 1)).holds

@@ -51,7 +51,7 @@ TEST(PropertiesM2, AProtocolThatWritesTwiceFailsIntegrity) {
 
 TEST(PropertiesM2, AProtocolThatDecidesItsOwnInputFailsAgreement) {
   const ConsensusRun run{"own input", {process(1, "0", {"0"}), process(2, "1", {"1"})}};
-  const Verdict v = check_agreement(run);
+  const PropertyVerdict v = check_agreement(run);
   EXPECT_FALSE(v.holds);
   EXPECT_EQ(v.sentence, "own input: y_1 = 0 but y_2 = 1");
   // Uniform: also when the other one crashed after it had decided.
@@ -78,7 +78,8 @@ TEST(SynodM1, EveryDrawnScheduleEndsInOneValueWrittenOnce) {
     for (uint64_t seed = 1; seed <= 80; ++seed) {
       SynodResult r = run_synod(drawn(seed, n, false));
       EXPECT_EQ(r.breach, "") << "decree-lab synod --processes " << n << " --seed " << seed;
-      for (const Verdict& v : check_run(r.run)) EXPECT_TRUE(v.holds) << v.property << ": " << v.sentence;
+      for (const PropertyVerdict& v : check_run(r.run))
+        EXPECT_TRUE(v.holds) << v.property << ": " << v.sentence;
       ASSERT_TRUE(r.point) << "what was decided became irrevocable at some step";
       runs.push_back(std::move(r.run));
     }
@@ -110,7 +111,8 @@ TEST(SynodM12, ScenesShowWhatTheySay) {
           << "before the calm";
     };
     const SynodResult r = run_synod(o);
-    for (const Verdict& v : check_run(r.run)) EXPECT_TRUE(v.holds) << scene.name << ": " << v.sentence;
+    for (const PropertyVerdict& v : check_run(r.run))
+      EXPECT_TRUE(v.holds) << scene.name << ": " << v.sentence;
     EXPECT_EQ(r.breach, "") << scene.name;
     const auto says = [&all](const char* text) { return all.find(text) != std::string::npos; };
     if (scene.name == "calm") {
@@ -137,7 +139,7 @@ TEST(SynodM10, TheSameProtocolRunsInABoundedWorld) {
     SynodOptions o = drawn(seed, 3, false);
     o.schedule = bounded_synod_schedule();
     const SynodResult r = run_synod(o);
-    for (const Verdict& v : check_run(r.run)) EXPECT_TRUE(v.holds) << v.sentence;
+    for (const PropertyVerdict& v : check_run(r.run)) EXPECT_TRUE(v.holds) << v.sentence;
     EXPECT_LT(r.ended_ms, 1000u) << "with bounds, decided within a bound";
   }
 }
@@ -229,7 +231,7 @@ TEST(SynodM17, ARestartedProcessFindsItsPromisesAndValuesInItsLog) {
     o.story = [&](const SynodNote& n) { restarts += n.text.find("looks at its log") != std::string::npos; };
     const SynodResult r = run_synod(o);
     EXPECT_EQ(r.breach, "");
-    for (const Verdict& v : check_run(r.run)) EXPECT_TRUE(v.holds) << v.sentence;
+    for (const PropertyVerdict& v : check_run(r.run)) EXPECT_TRUE(v.holds) << v.sentence;
   }
   EXPECT_GT(restarts, 300u);
 }

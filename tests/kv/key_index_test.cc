@@ -12,8 +12,10 @@
 namespace decree::kv {
 namespace {
 
+RecordPool pool;
+
 Record* record_of(const std::string& key, bool tombstone = false) {
-  return Record::make({.mod = 2, .tombstone = tombstone, .create = 2, .version = 1, .key = key});
+  return Record::make({.mod = 2, .tombstone = tombstone, .create = 2, .version = 1, .key = key}, pool);
 }
 
 struct Both {
@@ -21,7 +23,7 @@ struct Both {
   std::map<std::string, Record*> model;
 
   ~Both() {
-    for (const auto& [key, record] : model) Record::free(record);
+    for (const auto& [key, record] : model) Record::free(record, pool);
   }
   void insert(const std::string& key, bool tombstone) {
     const auto place = index.locate(key);
@@ -31,7 +33,7 @@ struct Both {
     if (place.found) {
       ASSERT_EQ(index.at(place)->record(), known->second);
       index.replace(index.at(place), record);
-      Record::free(known->second);
+      Record::free(known->second, pool);
       known->second = record;
     } else {
       index.insert(place, record);
@@ -43,7 +45,7 @@ struct Both {
     if (!place.found) return;
     const auto next = index.erase(index.at(place));
     const auto known = model.find(key);
-    Record::free(known->second);
+    Record::free(known->second, pool);
     const auto after = model.erase(known);
     ASSERT_EQ(next == index.end(), after == model.end());
     if (after != model.end()) {

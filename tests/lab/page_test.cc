@@ -131,7 +131,7 @@ TEST(PageRuns, AreTheRunsOfTheSynodCommand) {
   };
   const SynodResult result = run_synod(options);
   EXPECT_EQ(result.breach, "");
-  for (const Verdict& v : check_run(result.run)) EXPECT_TRUE(v.holds) << v.sentence;
+  for (const PropertyVerdict& v : check_run(result.run)) EXPECT_TRUE(v.holds) << v.sentence;
   request->until = PageUntil::here;
   request->to = result.steps;
   const std::string json = play_page_run(*request);

@@ -274,8 +274,13 @@ void check_graph(uint32_t graph, uint32_t old_leader, bool closed, Sweep& sweep)
 }
 
 TEST(Connectivity, EveryGraphOfFiveMembersWithAQuorumSomewhereGetsOneStableLeader) {
+#if defined(__SANITIZE_ADDRESS__)
+  constexpr uint32_t kEvery = 31;  // a sample; the build without sanitizers takes all of them
+#else
+  constexpr uint32_t kEvery = 1;
+#endif
   Sweep sweep;
-  for (uint32_t graph = 0; graph < 1024 && !HasFailure(); ++graph)
+  for (uint32_t graph = 0; graph < 1024 && !HasFailure(); graph += kEvery)
     for (uint32_t old_leader = 1; old_leader <= 5 && !HasFailure(); ++old_leader)
       check_graph(graph, old_leader, (graph + old_leader) % 2 == 0, sweep);
   std::printf("%llu cases, %llu with a quorum somewhere; slowest %u ticks (bound %u), at most %u rounds\n",

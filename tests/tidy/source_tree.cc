@@ -71,7 +71,8 @@ std::map<std::string, Layer> read_layer_table() {
     layer.name = words.at(0);
     std::string list;
     for (size_t i = 1; i < words.size(); ++i) {
-      if (words[i] == "DIR" || words[i] == "LINK" || words[i] == "EXTERNAL" || words[i] == "MAIN") {
+      if (words[i] == "DIR" || words[i] == "EXCEPT" || words[i] == "LINK" || words[i] == "EXTERNAL" ||
+          words[i] == "MAIN") {
         list = words[i];
       } else if (list == "DIR") {
         layer.folder = words[i];
@@ -84,6 +85,21 @@ std::map<std::string, Layer> read_layer_table() {
     table[layer.name] = layer;
   }
   return table;
+}
+
+std::string layer_of(const std::map<std::string, Layer>& table, const std::string& path) {
+  const Layer* best = nullptr;
+  for (const auto& [name, layer] : table)
+    if (starts_with(path, layer.folder + "/") &&
+        (best == nullptr || layer.folder.size() > best->folder.size()))
+      best = &layer;
+  return best == nullptr ? "" : best->name;
+}
+
+std::vector<SourceFile> files_of(const std::map<std::string, Layer>& table, const Layer& layer) {
+  std::vector<SourceFile> files = read_files(layer.folder, {".h", ".cc"});
+  std::erase_if(files, [&](const SourceFile& file) { return layer_of(table, file.path) != layer.name; });
+  return files;
 }
 
 std::set<std::string> reachable_layers(const std::map<std::string, Layer>& table, const std::string& name) {

@@ -28,6 +28,10 @@ bool exists(const std::string& path);
 
 // The decree_library() lines of CMakeLists.txt, by layer name.
 std::map<std::string, Layer> read_layer_table();
+// The layer that a file belongs to, by the longest folder; "" if to none.
+std::string layer_of(const std::map<std::string, Layer>& table, const std::string& path);
+// The layer's own headers and sources, without those of layers in folders below.
+std::vector<SourceFile> files_of(const std::map<std::string, Layer>& table, const Layer& layer);
 // The layer itself and everything it links, directly or not.
 std::set<std::string> reachable_layers(const std::map<std::string, Layer>& table, const std::string& name);
 

@@ -24,12 +24,12 @@ struct SimCommand {
   std::string profile = "mixed";  // "mixed", "core", "server"
   uint32_t members = 0;           // 0: drawn
   bool old_image = false;
-  bool markers = false;           // how often each was hit
-  std::string log = "mixed";      // "mixed", "model"
-  std::string store = "kv";       // "kv", "toy"
-  std::string plant;              // planted bug
-  std::string schedule;           // follow this file instead of seeds
-  std::string ledger;             // append a line per campaign
+  bool markers = false;       // how often each was hit
+  std::string log = "mixed";  // "mixed", "model"
+  std::string store = "kv";   // "kv", "toy"
+  std::string plant;          // planted bug
+  std::string schedule;       // follow this file instead of seeds
+  std::string ledger;         // append a line per campaign
   double scale = 1;
   uint32_t failures_max = 1;
   uint32_t hash_every = 100;  // every n-th seed is run twice; 0 = never

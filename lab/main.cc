@@ -84,8 +84,7 @@ int main(int argc, char** argv) {
   run->add_option("--members", sim.members, "of every cluster; 0: drawn, 1 to 7")
       ->capture_default_str()
       ->check(CLI::Range(0, 7));
-  run->add_flag("--old-image", sim.old_image,
-                "also put old images of disks back");
+  run->add_flag("--old-image", sim.old_image, "also put old images of disks back");
   run->add_flag("--markers", sim.markers, "in how many seeds each rare branch was hit");
   run->add_option("--history", sim.history, "write the clients' history of a single seed");
   run->add_option("--log", sim.log,

@@ -41,6 +41,7 @@ SimpleAnswer NaiveStore::run(const SimpleRequest& r, int64_t write_revision) {
     return answer;
   }
   std::vector<std::string> doomed;
+  doomed.reserve(found.size());
   for (const SeenKv* kv : found) doomed.push_back(kv->key);
   for (const std::string& key : doomed) write(key, SeenKv{key, "", 0, write_revision, 0});
   answer.deleted = static_cast<int64_t>(doomed.size());

@@ -12,9 +12,9 @@ struct Limits {
   size_t message_bytes_max = 1572864 + 524288;
   size_t header_list_bytes_max = 16 * 1024;
   size_t continuations_max = 8;
-  size_t http_body_bytes_max = 16 * 1024;        // of plain HTTP requests: no page takes one
-  uint32_t streams_max = 1000;  // concurrent calls on one connection
-  size_t calls_max = 50000;                      // on all connections
+  size_t http_body_bytes_max = 16 * 1024;  // of plain HTTP requests: no page takes one
+  uint32_t streams_max = 1000;             // concurrent calls on one connection
+  size_t calls_max = 50000;                // on all connections
   size_t connections_max = 8192;
   size_t fresh_connections_max = 1024;              // without a complete request yet
   size_t connection_request_bytes_max = 32u << 20;  // incomplete requests of one connection

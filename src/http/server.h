@@ -33,7 +33,7 @@ struct HttpAnswer {
   int status = 200;
   std::string content_type = "text/plain; charset=utf-8";
   std::string body;
-  std::string allow;  // for 405
+  std::string allow;                                         // for 405
   std::vector<std::pair<std::string, std::string>> headers;  // others; names in lower case
 };
 

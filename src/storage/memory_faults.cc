@@ -21,9 +21,10 @@ void MemoryFileSystem::crash(uint64_t seed, CrashMode mode) {
   }
   s.unsynced.clear();
   s.drop_orphans();
+  const bool all_torn = random.next() % 4 == 0;
   std::set<const Inode*> seen;
   for (const auto& [path, inode] : s.durable) {
-    if (seen.insert(inode.get()).second) s.settle(inode.get(), &random, mode);
+    if (seen.insert(inode.get()).second) s.settle(inode.get(), &random, mode, all_torn);
   }
   s.visible = s.durable;
   s.visible_directories = s.durable_directories;

@@ -150,10 +150,12 @@ struct MemoryFileSystem::State {
     unsynced.push_back(std::move(op));
   }
 
-  void settle(Inode* inode, Random* random, CrashMode mode) const {
+  // `all_torn`: everything was on its way when the power failed.
+  void settle(Inode* inode, Random* random, CrashMode mode, bool all_torn) const {
     for (const FileOp& op : inode->unsynced) {
       const uint64_t fate = mode == CrashMode::drop_all   ? 0
                             : mode == CrashMode::keep_all ? 1
+                            : all_torn                    ? 2
                                                           : random->next() % 3;
       if (fate == 0) continue;
       if (fate == 1 || op.kind == FileOp::truncate) {
@@ -163,7 +165,11 @@ struct MemoryFileSystem::State {
       for (uint64_t at = op.offset; at < op.offset + op.bytes;) {
         const uint64_t end =
             std::min(op.offset + op.bytes, (at / memory::kSectorBytes + 1) * memory::kSectorBytes);
-        if (random->coin()) {
+        const uint64_t lot = random->next() % 16;
+        if (lot == 0) {  // the sector under the head: neither old nor new
+          const std::string garbage(end - at, static_cast<char>(random->next() | 1));
+          inode->durable.write(at, garbage.data(), end - at);
+        } else if (lot < 8) {
           inode->durable.write(at, op.kind == FileOp::write ? op.data.data() + (at - op.offset) : nullptr,
                                end - at);
         }

@@ -162,12 +162,16 @@ Result<void> Superblock::store(SuperblockState next) {
   next.sequence = state_.sequence + 1;
   poisoned_ = true;  // until both pairs are durable
   if (as_read_) {
-    // The same bytes over the same bytes: whichever of them is durable already cannot be harmed by this.
-    for (const size_t pair : {0, 1}) {
-      if (!holds_[pair]) continue;
-      if (auto r = write_pair(pair, state_); !r) return r;
-    }
+    // What was read may live in the page cache alone. One pair after the other, also here: the sector under
+    // the head when the power fails is neither old nor new, whatever was to be written. Last the one that may
+    // be the only one to hold what is durable.
     if (auto r = file_->sync(); !r) return r;
+    const size_t holder = holds_[0] ? 0 : 1;
+    for (const size_t pair : {1 - holder, holder}) {
+      if (auto r = write_pair(pair, state_); !r) return r;
+      if (auto r = file_->sync(); !r) return r;
+    }
+    holds_ = {true, true};
     as_read_ = false;
   }
   // First the pair that is not the only one to hold what is durable.

@@ -17,14 +17,17 @@ std::string line_of(NodeId node, const StateDigest& d) {
 
 }  // namespace
 
-void Agreement::note(NodeId from, const StateDigest& told, Tick now) {
-  if (told.slot == Slot(0)) return;
+bool Agreement::note(NodeId from, const StateDigest& told, Tick now) {
+  if (told.slot == Slot(0)) return false;
   // What lies far behind is not kept; a peer cannot make this grow.
-  if (samples_.size() >= kSlotsKept && told.slot < samples_.begin()->first) return;
+  if (samples_.size() >= kSlotsKept && told.slot < samples_.begin()->first) return false;
   Sample& sample = samples_[told.slot];
   if (sample.told.empty()) sample.since = now;
-  sample.told.insert_or_assign(from, told);
+  const auto [known, first] = sample.told.try_emplace(from, told);
+  const bool news = first || !same(known->second, told);
+  known->second = told;
   while (samples_.size() > kSlotsKept) samples_.erase(samples_.begin());
+  return news;
 }
 
 StateDigest Agreement::latest_own() const {
@@ -65,7 +68,6 @@ Agreement::Finding Agreement::look_at(Slot slot, const Sample& sample, const Mem
   uint32_t with_me = 0;
   uint32_t largest_other = 0;
   for (const auto& [node, told] : sample.told) {
-    found.text += line_of(node, told);
     if (node != self_ && !membership.is_voter(node)) continue;
     if (same(told, own->second)) {
       found.agreeing.push_back(node);
@@ -80,7 +82,9 @@ Agreement::Finding Agreement::look_at(Slot slot, const Sample& sample, const Mem
     largest_other = std::max(largest_other, with_them);
   }
   found.settled = with_me >= majority;
-  if (found.differing.empty() || found.settled) return found;
+  if (found.differing.empty()) return found;
+  for (const auto& [node, told] : sample.told) found.text += line_of(node, told);
+  if (found.settled) return found;
   if (largest_other >= majority) {
     found.verdict = Verdict::diverged;
     return found;

@@ -34,13 +34,14 @@ class Agreement {
     bool histories_differ = false;  // the chains do; else only the states
     std::vector<NodeId> agreeing;   // with this member, itself included
     std::vector<NodeId> differing;
-    std::string text;             // every member's pair, one a line: evidence
+    std::string text;             // every member's pair, one a line, when some differ: evidence
     std::string summary() const;  // key=value
   };
 
-  // This member's pair at `sample.slot`, and what a peer told. Then look().
-  void own(const StateDigest& sample, Tick now) { note(self_, sample, now); }
-  void heard(NodeId from, const StateDigest& sample, Tick now) { note(from, sample, now); }
+  // This member's pair at `sample.slot`, and what a peer told. True: it is news, then look(); every beat
+  // repeats the last pair.
+  bool own(const StateDigest& sample, Tick now) { return note(self_, sample, now); }
+  bool heard(NodeId from, const StateDigest& sample, Tick now) { return note(from, sample, now); }
   // Learners and joining members compare themselves, and count for nobody else. `undecided` stands until a
   // newer slot agrees. `agrees` with somebody in `differing`: the others are the majority's enemies.
   Finding look(const Membership& membership, Tick now) const;
@@ -53,7 +54,7 @@ class Agreement {
     std::map<NodeId, StateDigest> told;
     Tick since;
   };
-  void note(NodeId from, const StateDigest& sample, Tick now);
+  bool note(NodeId from, const StateDigest& sample, Tick now);
   Finding look_at(Slot slot, const Sample& sample, const Membership& membership, Tick now) const;
 
   const NodeId self_;

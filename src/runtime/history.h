@@ -42,6 +42,8 @@ class History {
   bool find(Slot slot, SlotHistory* out) const;
   Slot oldest() const;
   SlotRange slots_of_version(uint64_t version) const;
+  // Records that are remembered until the disk has them.
+  size_t awaited() const { return pending_.size(); }
 
  private:
   static constexpr size_t kPeersMax = 8;

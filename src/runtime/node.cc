@@ -69,10 +69,8 @@ void Node::on_message(NodeId from, Message message) {
   if (const auto* request = std::get_if<SnapshotRequest>(&message))
     return transfer_->on_request(from, *request);
   if (const auto* chunk = std::get_if<SnapshotChunk>(&message)) return transfer_->on_chunk(from, *chunk);
-  if (const auto* beat = std::get_if<Beat>(&message); beat != nullptr && beat->digest.slot != Slot(0)) {
-    agreement_.heard(from, beat->digest, now_);
-    digests_news_ = true;
-  }
+  if (const auto* beat = std::get_if<Beat>(&message); beat != nullptr)
+    digests_news_ = agreement_.heard(from, beat->digest, now_) || digests_news_;
   peers_bytes_ += message_weight_bytes(message);
   peers_.push_back(Received{from, std::move(message)});
 }
@@ -430,6 +428,7 @@ void Node::run_jobs(std::vector<Job>& jobs) {
       for (auto it = links_up_.begin(); it != links_up_.end();)
         it = members->membership.find(it->first) == nullptr ? links_up_.erase(it) : std::next(it);
       remember_epoch(members->membership);
+      digests_news_ = true;  // other voters, another majority
       host_.membership_changed(members->membership, members->former);
     }
     if (const auto* old = std::get_if<DiskOutdated>(&job)) give_up_disk(*old);
@@ -581,8 +580,7 @@ void Node::watch_applying() {
 
 void Node::take_digest() {
   digest_slot_ = applied_;
-  agreement_.own(StateDigest{applied_, chain_, machine_.digest()}, now_);
-  digests_news_ = true;
+  digests_news_ = agreement_.own(StateDigest{applied_, chain_, machine_.digest()}, now_) || digests_news_;
 }
 
 // Once per tick. Where nothing is written, all members rest at the same slot and compare there.

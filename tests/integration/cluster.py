@@ -340,6 +340,13 @@ class Recorder:
             self.process.kill()
             self.process.wait()
 
+    # `with recorder:` leaves no process behind, whatever the test does; finish() is the test's own.
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.abandon()
+
 
 class Programs:
     def __init__(self, arguments):

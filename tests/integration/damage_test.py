@@ -168,7 +168,7 @@ def main():
             cluster.wait_serving()
             recorder = Recorder(programs, cluster, history, ["--rate", arguments.rate, "--seed", seed, "--deadline-ms", 5000,
                                                              "--members-change"])
-            try:
+            with recorder:
                 poll("the first acknowledged writes", 30, recorder.acknowledged)
                 # The disks are named by an epoch soon after the first start; before, none is given up.
                 poll("the disks are named", 20, lambda: all("members changed" in m.log_tail(500) for m in cluster.members))
@@ -177,9 +177,6 @@ def main():
                     for damage in (damages.rot, damages.superblock, damages.old_image, damages.refuse):
                         print(f"round {done + 1}/{arguments.rounds}: {damage()}", flush=True)
                 summary = recorder.finish()
-            except BaseException:
-                recorder.abandon()
-                raise
             cluster.wait_serving()
             state = cluster.compare_states()
         verdict = programs.check_history(history)

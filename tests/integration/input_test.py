@@ -246,14 +246,12 @@ def a_sync_fails_while_snapshots_are_written(programs, arguments, folder):
             cluster.wait_serving()
             load = Recorder(programs, cluster, None, ["--no-finish", "--rate", 600, "--value-bytes", 8192, "--seed",
                                                       arguments.seed + number])
-            try:
+            with load:
                 poll("enough for snapshots that take a while", 60, lambda: load.acknowledged() > 500)
                 with open(fault, "w") as f:
                     f.write("1")
                 poll("the member ends", 20, lambda: not member.running())
                 codes.append(member.process.returncode)
-            finally:
-                load.abandon()
             said = member.log_tail(5)
     row("a failed sync while snapshots are written ends with 10", codes == [10] * len(codes) and "sync" in said, codes)
 

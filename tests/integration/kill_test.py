@@ -22,7 +22,7 @@ def one_cluster(programs, arguments, rng, rounds, number):
         cluster.wait_serving()
         recorder = Recorder(programs, cluster, history, ["--rate", arguments.rate, "--seed", arguments.seed * 1000 + number,
                                                          "--deadline-ms", 5000])
-        try:
+        with recorder:
             poll("the first acknowledged writes", 30, recorder.acknowledged)
             for done in range(rounds):
                 until = time.monotonic() + arguments.calm_seconds
@@ -47,9 +47,6 @@ def one_cluster(programs, arguments, rng, rounds, number):
                       f"all serving {time.monotonic() - killed_at:.2f} s after the kill, "
                       f"{recorder.acknowledged() - before} writes acknowledged meanwhile", flush=True)
             summary = recorder.finish()
-        except BaseException:
-            recorder.abandon()
-            raise
         report["state"] = cluster.compare_states()
         report["summary"] = summary
     report["verdict"] = programs.check_history(history)

@@ -57,7 +57,7 @@ def body_for(arguments):
         # At the others: theirs is the time that must not suffer; who asks the laggard waits for it.
         recorder = Recorder(programs, cluster, None, ["--rate", arguments.rate, "--no-finish", "--keys", arguments.keys,
                                                       "--value-bytes", 128], members=others)
-        try:
+        with recorder:
             start = time.monotonic()
             poll("base line", 60, lambda: time.monotonic() >= start + arguments.base_seconds)
             laggard.start()
@@ -77,9 +77,6 @@ def body_for(arguments):
             during, during_worst = p99(recorder, back + 1, time.monotonic())
             base, base_worst = p99(recorder, start + 1, back)
             summary = recorder.finish()
-        except BaseException:
-            recorder.abandon()
-            raise
         cluster.wait_serving()
         state = cluster.compare_states()
         report = {"puts_away": filled, "caught_up_s": round(caught - back, 2), "p99_base_ms": base,

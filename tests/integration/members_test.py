@@ -123,12 +123,9 @@ def main():
             rounds = Rounds(programs, cluster, rng, slots)
             # The load knows all ports that a member will ever have.
             everywhere = [Member(cluster, n) for n in range(1, slots + 1)]
-            whole = cluster.members
-            cluster.members = everywhere
             recorder = Recorder(programs, cluster, history, ["--rate", arguments.rate, "--seed", seed, "--deadline-ms", 5000,
-                                                             "--members-change"])
-            cluster.members = whole
-            try:
+                                                             "--members-change"], everywhere)
+            with recorder:
                 poll("the first acknowledged writes", 30, recorder.acknowledged)
                 for done in range(arguments.rounds):
                     before = recorder.acknowledged()
@@ -136,9 +133,6 @@ def main():
                     print(f"round {done + 1}/{arguments.rounds}: {text}, {recorder.acknowledged() - before} writes "
                           f"acknowledged meanwhile", flush=True)
                 summary = recorder.finish()
-            except BaseException:
-                recorder.abandon()
-                raise
             cluster.wait_serving()
             state = cluster.compare_states()
         verdict = programs.check_history(history)

@@ -30,7 +30,7 @@ def rounds_on(programs, arguments, rng, number, rounds):
             cluster.wait_serving()
             recorder = Recorder(programs, cluster, history,
                                 ["--rate", arguments.rate, "--seed", arguments.seed * 1000 + number, "--deadline-ms", 4000])
-            try:
+            with recorder:
                 poll("the first acknowledged writes", 30, recorder.acknowledged)
                 for done in range(rounds):
                     until = time.monotonic() + rng.uniform(0.5, 1.5)
@@ -59,9 +59,6 @@ def rounds_on(programs, arguments, rng, number, rounds):
                           f"{time.monotonic() - back:.2f} s after power was back, {recorder.acknowledged()} acknowledged so far",
                           flush=True)
                 summary = recorder.finish()
-            except BaseException:
-                recorder.abandon()
-                raise
             state = cluster.compare_states()
         verdict = programs.check_history(history)
     finally:

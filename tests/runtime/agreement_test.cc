@@ -43,6 +43,14 @@ TEST_F(Pairs, EqualDigestsAgreeAndOneOtherOfThreeIsNotEnoughToJudge) {
   EXPECT_EQ(found.differing, std::vector<NodeId>{NodeId(3)});
 }
 
+TEST_F(Pairs, WhatWasToldBeforeIsNoNews) {
+  EXPECT_TRUE(agreement.own(digest(1000, 7), Tick(0)));
+  EXPECT_TRUE(agreement.heard(NodeId(2), digest(1000, 7), Tick(0)));
+  EXPECT_FALSE(agreement.heard(NodeId(2), digest(1000, 7), Tick(9)));
+  EXPECT_TRUE(agreement.heard(NodeId(2), digest(1000, 8), Tick(9))) << "it changed its mind: worth a look";
+  EXPECT_FALSE(agreement.heard(NodeId(2), StateDigest{}, Tick(9))) << "none yet";
+}
+
 TEST_F(Pairs, AgainstAMajorityItIsThisMemberThatIsWrong) {
   agreement.own(digest(1000, 7), Tick(0));
   agreement.heard(NodeId(2), digest(1000, 8), Tick(0));

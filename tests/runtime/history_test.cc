@@ -95,6 +95,17 @@ TEST(History, HoldsTheLastSlotsAndNoOthers) {
   EXPECT_EQ(story(h, 20).durable_us, 300u);
 }
 
+TEST(History, ADiskThatIsNeverIdleDoesNotMakeItGrow) {
+  History h(8, NodeId(1), kBoot);
+  for (uint64_t token = 1; token <= 10'000; ++token) {
+    h.recorded(bill(token, kOwn, token, {request(token)}), token);
+    if (token > 3) h.durable(LogToken(token - 3), token);
+    ASSERT_LE(h.awaited(), 16u);
+  }
+  EXPECT_EQ(story(h, 9'997).durable_us, 10'000u);
+  EXPECT_EQ(story(h, 9'998).durable_us, 0u);
+}
+
 TEST(History, FindsTheSlotOfAVersionOrTheNarrowestRangeItKnows) {
   History h(8, NodeId(1), kBoot);
   h.restored(Slot(0), 1);

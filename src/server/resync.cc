@@ -28,20 +28,6 @@ Result<std::string> free_name(storage::FileSystem& files, const std::string& dat
                                        ".diverged-* and remove what is not needed"};
 }
 
-Result<void> write_report(storage::FileSystem& files, const std::string& data_dir,
-                          const std::string& report) {
-  const std::string path = storage::join_path(data_dir, kReport);
-  Result<storage::PathKind> kind = files.kind(path);
-  if (!kind) return kind.error();
-  if (*kind != storage::PathKind::absent)
-    if (Result<void> gone = files.unlink(path); !gone) return gone;
-  Result<std::unique_ptr<storage::File>> file = files.open(path, storage::OpenMode::create);
-  if (!file) return file.error();
-  if (Result<void> written = (*file)->write(0, report); !written) return written;
-  if (Result<void> synced = (*file)->sync(); !synced) return synced;
-  return files.sync_directory(data_dir);
-}
-
 // Identity and membership are durable in it BEFORE the old directory moves: with flags that do not describe
 // the cluster any more, a start on nothing would make a cluster of its own.
 Result<void> prepare(storage::FileSystem& files, const std::string& path, const Divergence& divergence) {
@@ -71,7 +57,9 @@ Result<std::string> set_aside(storage::FileSystem& files, const std::string& dat
                               const Divergence& divergence) {
   Result<std::string> evidence = free_name(files, data_dir);
   if (!evidence) return evidence;
-  if (Result<void> r = write_report(files, data_dir, divergence.report); !r) return r.error();
+  const std::string report = storage::join_path(data_dir, kReport);
+  if (Result<void> r = storage::write_whole(files, report, divergence.report); !r) return r.error();
+  if (Result<void> r = files.sync_directory(data_dir); !r) return r.error();
   if (Result<void> r = prepare(files, prepared_path(data_dir), divergence); !r) return r.error();
   if (Result<void> r = files.rename(data_dir, *evidence); !r) return r.error();
   if (Result<void> r = files.sync_directory(storage::parent_path(data_dir)); !r) return r.error();

@@ -337,15 +337,7 @@ Result<std::string> DataDir::set_aside(FileSystem& files, const std::string& pat
 Result<void> DataDir::disown(FileSystem& files, const std::string& path, const std::string& sentence) {
   const std::string name = join_path(path, kDisowned);
   const std::string temporary = name + kAside + "tmp";
-  auto kind = files.kind(temporary);
-  if (!kind) return kind.error();
-  if (*kind != PathKind::absent) {
-    if (auto r = files.unlink(temporary); !r) return r;
-  }
-  auto file = files.open(temporary, OpenMode::create);
-  if (!file) return file.error();
-  if (auto r = (*file)->write(0, sentence); !r) return r;
-  if (auto r = (*file)->sync(); !r) return r;
+  if (auto r = write_whole(files, temporary, sentence); !r) return r;
   if (auto r = files.rename(temporary, name); !r) return r;
   return files.sync_directory(path);
 }

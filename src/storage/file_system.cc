@@ -34,4 +34,16 @@ Result<std::string> read_whole(FileSystem& files, const std::string& path, uint6
   return out;
 }
 
+Result<void> write_whole(FileSystem& files, const std::string& path, std::string_view bytes) {
+  auto kind = files.kind(path);
+  if (!kind) return kind.error();
+  if (*kind != PathKind::absent) {
+    if (auto r = files.unlink(path); !r) return r;
+  }
+  auto file = files.open(path, OpenMode::create);
+  if (!file) return file.error();
+  if (auto r = (*file)->write(0, bytes); !r) return r;
+  return (*file)->sync();
+}
+
 }  // namespace decree::storage

@@ -75,5 +75,8 @@ std::string parent_path(std::string_view path);
 
 // Reads a whole file of at most `bytes_max`; ErrorCode::too_large beyond.
 Result<std::string> read_whole(FileSystem& files, const std::string& path, uint64_t bytes_max);
+// A file of its own in place of what has that name. Its bytes are durable on return, its name after a
+// sync_directory().
+Result<void> write_whole(FileSystem& files, const std::string& path, std::string_view bytes);
 
 }  // namespace decree::storage

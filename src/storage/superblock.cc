@@ -76,17 +76,9 @@ SuperblockVerdict decode_superblock(std::string_view block, SuperblockState* out
 
 Result<void> Superblock::create(FileSystem& files, const std::string& path, const SuperblockState& state) {
   const std::string temporary = path + ".tmp";
-  auto kind = files.kind(temporary);
-  if (!kind) return kind.error();
-  if (*kind != PathKind::absent) {
-    if (auto r = files.unlink(temporary); !r) return r;
-  }
-  auto file = files.open(temporary, OpenMode::create);
-  if (!file) return file.error();
   std::string bytes;
   for (size_t i = 0; i < kSuperblockCopies; ++i) bytes += encode_superblock(state);
-  if (auto r = (*file)->write(0, bytes); !r) return r;
-  if (auto r = (*file)->sync(); !r) return r;
+  if (auto r = write_whole(files, temporary, bytes); !r) return r;
   if (auto r = files.rename(temporary, path); !r) return r;
   return files.sync_directory(parent_path(path));
 }

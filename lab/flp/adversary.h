@@ -14,6 +14,13 @@
 
 namespace decree::lab {
 
+// 0 and 1 in turn: a configuration from which both can be decided.
+inline std::vector<uint32_t> mixed_inputs(uint32_t processes) {
+  std::vector<uint32_t> inputs;
+  for (uint32_t p = 0; p < processes; ++p) inputs.push_back(p % 2);
+  return inputs;
+}
+
 // Holds back the one vote that would make a leader, until the candidate itself has gone on to a higher round;
 // then the vote is stale, and is delivered. Every message arrives in the end, nobody crashes.
 class PoolAdversary {

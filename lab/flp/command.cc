@@ -13,12 +13,6 @@ namespace decree::lab {
 
 namespace {
 
-std::vector<uint32_t> mixed_inputs(uint32_t n) {
-  std::vector<uint32_t> inputs;
-  for (uint32_t p = 0; p < n; ++p) inputs.push_back(p % 2);
-  return inputs;
-}
-
 KernelOptions endless(uint32_t n) {
   KernelOptions o;
   o.voters = n;

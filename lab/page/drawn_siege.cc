@@ -10,12 +10,6 @@ namespace decree::lab {
 
 namespace {
 
-std::vector<uint32_t> mixed_inputs(uint32_t n) {
-  std::vector<uint32_t> inputs;
-  for (uint32_t p = 0; p < n; ++p) inputs.push_back(p % 2);
-  return inputs;
-}
-
 std::string ballot_of(const Message& message) {
   if (const auto* prepare = std::get_if<Prepare>(&message))
     return "round " + std::to_string(prepare->ballot.round);

@@ -69,6 +69,9 @@ void draw_limits(Random& r, Swarm* s) {
   if (r.chance(0.1)) s->clients_queued_max = static_cast<uint32_t>(pick(r, {1, 2}));
   if (r.chance(0.1)) s->unsynced_bytes_max = pick(r, {300, 2000});
   if (r.chance(0.4)) s->turn_delay_us = static_cast<int64_t>(pick(r, {50, 500, 3000}));
+  // A window wider than what the others hold for their disks is thrown away and sent again for ever.
+  o.inflight_bytes_max =
+      static_cast<uint32_t>(std::min<uint64_t>(o.inflight_bytes_max, s->unsynced_bytes_max));
   // A member that takes few inputs a turn must turn often, or it is overloaded for ever and nothing follows
   // from that.
   if (s->inputs_per_turn_max < 100 || s->applies_per_turn_max < 100)

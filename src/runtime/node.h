@@ -52,7 +52,8 @@ struct NodeOptions {
   uint64_t clients_queued_bytes_max = 64u << 20;
   uint64_t peers_queued_bytes_max = 128u << 20;
   // Records handed out and not yet durable; beyond, what would add more is refused. Bounds memory while a
-  // disk is full or hangs.
+  // disk is full or hangs. At least Options::inflight_bytes_max: what a leader sends beyond it is thrown away
+  // here and sent again.
   uint64_t unsynced_bytes_max = 128u << 20;
 
   uint32_t snapshot_slice_bytes = 256u << 10;

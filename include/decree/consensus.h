@@ -3,7 +3,9 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "decree/effects.h"
@@ -40,6 +42,8 @@ class ConsensusSink {
   virtual void on_applied(uint64_t seq, Reply reply) = 0;
   // Chosen is told by on_applied; this tells the other two.
   virtual void on_outcome(uint64_t seq, Outcome outcome) = 0;
+  // Definitely not, because its leader went before it could propose the command; the next one may take it.
+  virtual void on_leader_gone(uint64_t seq) { on_outcome(seq, Outcome::definitely_not); }
   // A change of members was refused and will never happen.
   virtual void on_change_refused(uint64_t seq, const ChangeRefused& /*why*/) {
     on_outcome(seq, Outcome::definitely_not);
@@ -53,7 +57,11 @@ class Consensus {
   virtual ~Consensus() = default;
   virtual void set_sink(ConsensusSink* sink) = 0;
   // Numbers are never reused within a boot. Never blocks; when queues are full the outcome is definitely_not.
-  virtual uint64_t propose(std::string command) = 0;
+  // The command is shared, not copied: whoever keeps it can submit it again (on_leader_gone).
+  virtual uint64_t propose(std::shared_ptr<const std::string> command) = 0;
+  uint64_t propose(std::string command) {
+    return propose(std::make_shared<const std::string>(std::move(command)));
+  }
   virtual uint64_t read() = 0;
   virtual ConsensusStatus status() const = 0;
   virtual void transfer_leadership(NodeId to) = 0;

@@ -143,6 +143,7 @@ struct ForwardReply {
   std::vector<RequestId> ids;
   Outcome outcome = Outcome::definitely_not;
   ChangeRefused refused;
+  bool leader_gone = false;  // whom the Forward was meant for leads no more: submit again
 };
 struct ReadIndex {
   uint64_t boot = 0;

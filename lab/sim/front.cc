@@ -114,6 +114,7 @@ struct Front::Impl {
       context->pending.on_applied(seq, std::move(reply));
     }
     void on_outcome(uint64_t seq, Outcome outcome) override { context->pending.on_outcome(seq, outcome); }
+    void on_leader_gone(uint64_t seq) override { context->pending.on_leader_gone(seq); }
     void on_read(uint64_t seq, bool ok) override { context->pending.on_read(seq, ok); }
   };
 

@@ -80,6 +80,7 @@ class SimMember final : public runtime::Host, public ConsensusSink {
   // ---- ConsensusSink ----
   void on_applied(uint64_t seq, Reply reply) override;
   void on_outcome(uint64_t seq, Outcome outcome) override;
+  void on_leader_gone(uint64_t seq) override;
   void on_read(uint64_t seq, bool ok) override;
 
  private:

@@ -1,5 +1,6 @@
 // SimMember: what clients ask and what they are told; either through the request layer (front.h), or straight
 // to the log and the store.
+#include <unordered_map>
 #include <utility>
 
 #include <fmt/format.h>
@@ -16,10 +17,16 @@ class SimMember::WatchedConsensus final : public Consensus {
  public:
   explicit WatchedConsensus(SimMember& owner) : owner_(owner) {}
   void set_sink(ConsensusSink* /*sink*/) override {}  // the member is the sink, and passes on
-  uint64_t propose(std::string command) override {
-    const uint64_t seq = owner_.node_->propose(std::move(command));
-    if (owner_.asking_ != kNoClient)
-      owner_.world_.remember_request(RequestId{owner_.self_, owner_.boot_, seq}, owner_.asking_);
+  using Consensus::propose;
+  uint64_t propose(std::shared_ptr<const std::string> command) override {
+    const uint64_t seq = owner_.node_->propose(command);
+    const RequestId id{owner_.self_, owner_.boot_, seq};
+    const auto again = submitted_.find(command);
+    if (again != submitted_.end())
+      owner_.world_.remember_request_again(id, again->second);
+    else if (owner_.asking_ != kNoClient)
+      owner_.world_.remember_request(id, owner_.asking_);
+    submitted_.emplace(std::move(command), id);
     return seq;
   }
   uint64_t read() override {
@@ -36,6 +43,8 @@ class SimMember::WatchedConsensus final : public Consensus {
 
  private:
   SimMember& owner_;
+  // What the request layer submits again is the same object. Look-up only: its order is no one's business.
+  std::unordered_map<std::shared_ptr<const std::string>, RequestId> submitted_;
 };
 
 void SimMember::open_front() {
@@ -129,6 +138,12 @@ void SimMember::on_outcome(uint64_t seq, Outcome outcome) {
   writes_.erase(it);
   world_.finish(asked.client, asked.serial,
                 outcome == Outcome::definitely_not ? OpOutcome::fail : OpOutcome::unknown);
+}
+
+void SimMember::on_leader_gone(uint64_t seq) {
+  if (!front_) return on_outcome(seq, Outcome::definitely_not);
+  world_.ghost().on_definitely_not(RequestId{self_, boot_, seq});
+  front_->sink().on_leader_gone(seq);
 }
 
 void SimMember::on_read(uint64_t seq, bool ok) {

@@ -88,7 +88,8 @@ struct Fields {
                        m.entries.size(), m.origin.value);
   }
   std::string operator()(const ForwardReply& m) const {
-    return fmt::format("\"ids\":{},\"outcome\":{}", m.ids.size(), static_cast<int>(m.outcome));
+    return fmt::format("\"ids\":{},\"outcome\":{},\"leader_gone\":{}", m.ids.size(),
+                       static_cast<int>(m.outcome), m.leader_gone);
   }
   std::string operator()(const TransferNow& m) const { return fmt::format("\"ballot\":{}", b(m.ballot)); }
   std::string operator()(const StopHint& m) const { return fmt::format("\"epoch\":{}", m.epoch); }

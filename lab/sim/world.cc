@@ -265,6 +265,11 @@ void World::tell_chosen(uint32_t member) {
 
 void World::remember_request(RequestId id, uint32_t client) { requests_[id] = clients_[client].operation; }
 
+void World::remember_request_again(RequestId id, RequestId former) {
+  const auto it = requests_.find(former);
+  if (it != requests_.end()) requests_[id] = it->second;
+}
+
 // Tells the history where operations of unknown outcome ended up.
 void World::on_command_applied(uint32_t node, Slot slot, int64_t revision_before, int64_t revision_after) {
   if (trace_.wanted())

@@ -117,6 +117,7 @@ class World {
   }
   void on_command_applied(uint32_t node, Slot slot, int64_t revision_before, int64_t revision_after);
   void remember_request(RequestId id, uint32_t client);
+  void remember_request_again(RequestId id, RequestId former);  // the same operation
   Slot acknowledged() const { return acknowledged_; }
   void on_acknowledged(Slot slot) { acknowledged_ = std::max(acknowledged_, slot); }
   void fail(const char* invariant, std::string sentence);

@@ -95,6 +95,8 @@ void register_etcd_metrics(Context& context, const http::Server& server, const n
   gauge("etcd_server_proposals_pending", "Proposals of this member's clients that wait for their outcome.",
         [c] { return number(c->pending.counters().proposals_waiting); });
   Metrics* m = &metrics;
+  counter("decree_proposals_submitted_again_total", "Proposals whose leader went before it could take them.",
+          [c] { return number(c->pending.counters().proposals_again); });
   counter("etcd_server_proposals_failed_total", "Proposals refused, timed out or of unknown outcome.",
           [c, m] { return number(c->pending.counters().proposals_failed + m->proposals_failed); });
   counter("etcd_server_slow_read_indexes_total", "Reads that had to be confirmed again.",

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "decree/sometimes.h"
+
 namespace decree::api {
 
 void send_reply(http::CallPort& server, http::CallId call, Reply reply) {
@@ -48,11 +50,16 @@ bool PendingReplies::full(http::CallId call, Finisher* finisher, uint32_t tag) {
 
 void PendingReplies::propose(http::CallId call, std::string command, Finisher* finisher, uint32_t tag) {
   if (full(call, finisher, tag)) return;
-  const Parked parked = park(call, finisher, tag, false);
-  const uint64_t seq = consensus_.propose(std::move(command));
-  clients_.note(seq, server_.remote(call));
-  parked_.emplace(seq, parked);
+  Parked parked = park(call, finisher, tag, false);
+  parked.command = std::make_shared<const std::string>(std::move(command));
   ++counters_.proposals_waiting;
+  submit(std::move(parked));
+}
+
+void PendingReplies::submit(Parked parked) {
+  const uint64_t seq = consensus_.propose(parked.command);
+  clients_.note(seq, server_.remote(parked.call));
+  parked_.emplace(seq, std::move(parked));
 }
 
 void PendingReplies::change(http::CallId call, Membership next, bool forced, Finisher* finisher,
@@ -82,7 +89,7 @@ void PendingReplies::fail(const Parked& parked, const EtcdError& error) {
 void PendingReplies::on_applied(uint64_t seq, Reply reply) {
   const auto it = parked_.find(seq);
   if (it == parked_.end()) return;  // timed out before
-  const Parked parked = it->second;
+  const Parked parked = std::move(it->second);
   parked_.erase(it);
   --counters_.proposals_waiting;
   if (parked.finisher != nullptr)
@@ -105,15 +112,25 @@ void PendingReplies::on_outcome(uint64_t seq, Outcome outcome) {
   if (outcome == Outcome::chosen) return;  // on_applied() tells
   const auto it = parked_.find(seq);
   if (it == parked_.end()) return;
-  const Parked parked = it->second;
+  const Parked parked = std::move(it->second);
   parked_.erase(it);
   fail(parked, outcome == Outcome::unknown ? kTimeoutLeaderFail : refusal());
+}
+
+void PendingReplies::on_leader_gone(uint64_t seq) {
+  const auto it = parked_.find(seq);
+  if (it == parked_.end()) return;
+  if (it->second.command == nullptr) return on_outcome(seq, Outcome::definitely_not);  // a change of members
+  DECREE_SOMETIMES("a proposal is submitted again to the next leader", true);
+  ++counters_.proposals_again;
+  retry_.push_back(std::move(it->second));
+  parked_.erase(it);
 }
 
 void PendingReplies::on_change_refused(uint64_t seq, const ChangeRefused& why) {
   const auto it = parked_.find(seq);
   if (it == parked_.end()) return;
-  const Parked parked = it->second;
+  const Parked parked = std::move(it->second);
   parked_.erase(it);
   --counters_.proposals_waiting;
   parked.finisher->on_change_refused(parked.call, parked.tag, why);
@@ -122,7 +139,7 @@ void PendingReplies::on_change_refused(uint64_t seq, const ChangeRefused& why) {
 void PendingReplies::on_read(uint64_t seq, bool ok) {
   const auto it = parked_.find(seq);
   if (it == parked_.end()) return;
-  const Parked parked = it->second;
+  const Parked parked = std::move(it->second);
   parked_.erase(it);
   if (!ok) {
     ++counters_.slow_reads;
@@ -136,12 +153,16 @@ void PendingReplies::on_read(uint64_t seq, bool ok) {
 void PendingReplies::expire(net::SteadyTime now) {
   std::vector<Parked> again;
   again.swap(retry_);
-  for (const Parked& parked : again) {
+  for (Parked& parked : again) {
     if (parked.call.generation != 0 && !server_.open(parked.call)) {
       fail(parked, kTimeout);  // nobody waits any more
-      continue;
+    } else if (parked.is_read) {
+      parked_.emplace(consensus_.read(), std::move(parked));
+    } else if (parked.deadline <= now) {
+      fail(parked, refusal());  // not one more try may end as unknown
+    } else {
+      submit(std::move(parked));
     }
-    parked_.emplace(consensus_.read(), parked);
   }
   for (const auto& [seq, parked] : parked_)
     if (parked.deadline <= now) expired_.push_back(seq);
@@ -150,7 +171,7 @@ void PendingReplies::expire(net::SteadyTime now) {
   for (const uint64_t seq : expired_) {
     const auto it = parked_.find(seq);
     if (it == parked_.end()) continue;
-    const Parked parked = it->second;
+    const Parked parked = std::move(it->second);
     parked_.erase(it);
     fail(parked, parked.client_deadline ? kDeadline : kTimeout);
   }

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -31,6 +32,7 @@ using Now = std::function<net::SteadyTime()>;
 
 struct PendingCounters {
   uint64_t proposals_failed = 0;  // any outcome but applied
+  uint64_t proposals_again = 0;   // submitted again after their leader went
   uint64_t proposals_waiting = 0;
   uint64_t reads_waiting = 0;
   uint64_t slow_reads = 0;  // read index had to be asked again
@@ -64,6 +66,8 @@ class PendingReplies final : public ConsensusSink {
   // ---- ConsensusSink
   void on_applied(uint64_t seq, Reply reply) override;
   void on_outcome(uint64_t seq, Outcome outcome) override;
+  // Submitted again until its deadline, whoever leads then: the refusal is proven, so it cannot happen twice.
+  void on_leader_gone(uint64_t seq) override;
   void on_change_refused(uint64_t seq, const ChangeRefused& why) override;
   void on_read(uint64_t seq, bool ok) override;
 
@@ -75,8 +79,10 @@ class PendingReplies final : public ConsensusSink {
     bool client_deadline = false;  // the client's own is the nearer one
     Finisher* finisher = nullptr;
     net::SteadyTime deadline;
+    std::shared_ptr<const std::string> command;  // of a proposal: shared with the log
   };
   Parked park(http::CallId call, Finisher* finisher, uint32_t tag, bool is_read) const;
+  void submit(Parked parked);
   bool full(http::CallId call, Finisher* finisher, uint32_t tag);
   void fail(const Parked& parked, const EtcdError& error);
   EtcdError refusal() const;
@@ -85,7 +91,7 @@ class PendingReplies final : public ConsensusSink {
   Consensus& consensus_;
   Limits limits_;
   absl::flat_hash_map<uint64_t, Parked> parked_;
-  std::vector<Parked> retry_;  // reads to be asked again at the next tick
+  std::vector<Parked> retry_;  // to be asked or submitted again at the next tick
   std::vector<uint64_t> expired_;
   const Now now_;
   PendingCounters counters_;

@@ -57,6 +57,7 @@ struct ServerFront::Impl final : Finisher {
     void on_outcome(uint64_t seq, Outcome outcome) override {
       front->context.pending.on_outcome(seq, outcome);
     }
+    void on_leader_gone(uint64_t seq) override { front->context.pending.on_leader_gone(seq); }
     void on_change_refused(uint64_t seq, const ChangeRefused& why) override {
       front->context.pending.on_change_refused(seq, why);
     }

@@ -349,7 +349,7 @@ NodeId Replica::Impl::choose_first_leader(const Membership& next) const {
 
 void Replica::Impl::refuse_change(const RequestId& id, const ChangeRefused& why) {
   if (id.node != self) {
-    send(id.node, ForwardReply{{id}, Outcome::definitely_not, why});
+    send(id.node, ForwardReply{{id}, Outcome::definitely_not, why, false});
   } else if (id.seq == 0) {
     change_wanted = false;
   } else {

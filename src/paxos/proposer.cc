@@ -229,10 +229,11 @@ void Replica::Impl::on_forward(NodeId from, const Forward& m) {
   if (m.boot < seen.boot) return;
   seen = ForwardSeen{m.boot, m.batch};
   std::vector<RequestId> refused;
+  const bool leader_gone = !is_leader() || ballot != m.ballot;
   for (const Entry& entry : m.entries) {
     const bool room =
         waiting.size() < options.proposals_queued_max && waiting_bytes < options.proposals_queued_bytes_max;
-    if (!is_leader() || ballot != m.ballot || !room || membership.find(origin) == nullptr ||
+    if (leader_gone || !room || membership.find(origin) == nullptr ||
         entry.id.node != origin || (entry.kind != EntryKind::command && entry.kind != EntryKind::stop_sign)) {
       refused.push_back(entry.id);
       continue;
@@ -241,7 +242,7 @@ void Replica::Impl::on_forward(NodeId from, const Forward& m) {
     waiting.push_back(Waiting{entry, now});
   }
   DECREE_SOMETIMES("a forwarded proposal is refused", !refused.empty());
-  if (!refused.empty()) send(from, ForwardReply{std::move(refused), Outcome::definitely_not, {}});
+  if (!refused.empty()) send(from, ForwardReply{std::move(refused), Outcome::definitely_not, {}, leader_gone});
 }
 
 void Replica::Impl::on_forward_reply(NodeId from, const ForwardReply& m) {
@@ -249,9 +250,9 @@ void Replica::Impl::on_forward_reply(NodeId from, const ForwardReply& m) {
   std::map<NodeId, std::vector<RequestId>> passed_on;
   for (const RequestId& id : m.ids) {
     if (id.node != self && id.node != from && peer(id.node) != nullptr) passed_on[id.node].push_back(id);
-    if (in_doubt.erase(id) > 0) outcome(id, Outcome::definitely_not, m.refused);
+    if (in_doubt.erase(id) > 0) outcome(id, Outcome::definitely_not, m.refused, m.leader_gone);
   }
-  for (auto& [node, ids] : passed_on) send(node, ForwardReply{std::move(ids), m.outcome, m.refused});
+  for (auto& [node, ids] : passed_on) send(node, ForwardReply{std::move(ids), m.outcome, m.refused, m.leader_gone});
 }
 
 }  // namespace decree

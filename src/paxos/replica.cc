@@ -261,7 +261,7 @@ void Replica::Impl::settle_outcomes() {
   DECREE_SOMETIMES("a barrier settles that proposals were lost", !lost.empty());
   for (const RequestId& id : lost) {
     in_doubt.erase(id);
-    outcome(id, Outcome::definitely_not);
+    outcome(id, Outcome::definitely_not, {}, true);
   }
 }
 
@@ -303,7 +303,7 @@ void Replica::Impl::expire_waiting() {
     if (id.node == self) {
       outcome(id, Outcome::definitely_not);
     } else {
-      send(id.node, ForwardReply{{id}, Outcome::definitely_not, {}});
+      send(id.node, ForwardReply{{id}, Outcome::definitely_not, {}, false});
     }
   }
   // A Forward may be lost without any change of leader: then nobody will ever tell, and "unknown" is the

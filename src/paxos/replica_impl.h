@@ -63,8 +63,9 @@ struct Replica::Impl {
   bool epoch_matches(NodeId from, Ballot ballot);
   void hear_round(Ballot heard);
   void submit(Entry entry);
-  void outcome(const RequestId& id, Outcome outcome, const ChangeRefused& refused = {}) {
-    out->outcomes.push_back(OutcomeNotice{id, outcome, refused});
+  void outcome(const RequestId& id, Outcome outcome, const ChangeRefused& refused = {},
+               bool leader_gone = false) {
+    out->outcomes.push_back(OutcomeNotice{id, outcome, refused, leader_gone});
   }
   void leader_says_decided(Ballot of, Slot decided);
   void settle_outcomes();

@@ -46,13 +46,17 @@ Digest128 entry_digest(EntryKind kind, const RequestId& id, std::string_view pay
   return Digest128{all.high64, all.low64};
 }
 
-Entry make_command(const RequestId& id, std::string payload) {
+Entry make_command(const RequestId& id, std::shared_ptr<const std::string> payload) {
   Entry entry;
   entry.kind = EntryKind::command;
   entry.id = id;
-  entry.digest = entry_digest(entry.kind, id, payload);
-  entry.payload = std::make_shared<const std::string>(std::move(payload));
+  entry.digest = entry_digest(entry.kind, id, *payload);
+  entry.payload = std::move(payload);
   return entry;
+}
+
+Entry make_command(const RequestId& id, std::string payload) {
+  return make_command(id, std::make_shared<const std::string>(std::move(payload)));
 }
 
 bool digests_hold(const Message& message) {

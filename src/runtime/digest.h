@@ -10,6 +10,7 @@ namespace decree::runtime {
 Digest128 entry_digest(EntryKind kind, const RequestId& id, std::string_view payload);
 
 // A command made here.
+Entry make_command(const RequestId& id, std::shared_ptr<const std::string> payload);
 Entry make_command(const RequestId& id, std::string payload);
 
 // False when a command inside `message` is not what its digest says. The core's own entries (noop, barrier,

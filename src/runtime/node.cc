@@ -138,7 +138,7 @@ void Node::transfer_leadership(NodeId to) {
   host_.wake();
 }
 
-uint64_t Node::propose(std::string command) {
+uint64_t Node::propose(std::shared_ptr<const std::string> command) {
   const uint64_t seq = next_seq_++;
   const bool full = clients_.size() >= options_.clients_queued_max ||
                     clients_bytes_ >= options_.clients_queued_bytes_max ||
@@ -409,10 +409,12 @@ void Node::answer_outcomes() {
   for (const OutcomeNotice& notice : effects_.outcomes) {
     if (notice.id.node != options_.identity.node || notice.id.boot != options_.boot) continue;
     if (sink_ == nullptr || notice.outcome == Outcome::chosen || notice.id.seq == 0) continue;
-    if (notice.refused.kind == ChangeRefused::Kind::none)
-      sink_->on_outcome(notice.id.seq, notice.outcome);
-    else
+    if (notice.refused.kind != ChangeRefused::Kind::none)
       sink_->on_change_refused(notice.id.seq, notice.refused);
+    else if (notice.outcome == Outcome::definitely_not && notice.leader_gone)
+      sink_->on_leader_gone(notice.id.seq);
+    else
+      sink_->on_outcome(notice.id.seq, notice.outcome);
   }
   effects_.outcomes.clear();
 }

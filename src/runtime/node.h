@@ -119,7 +119,8 @@ class Node : public Consensus {
 
   // ---- Consensus ----
   void set_sink(ConsensusSink* sink) override { sink_ = sink; }
-  uint64_t propose(std::string command) override;
+  using Consensus::propose;
+  uint64_t propose(std::shared_ptr<const std::string> command) override;
   uint64_t read() override;
   ConsensusStatus status() const override;
   void transfer_leadership(NodeId to) override;

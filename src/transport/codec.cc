@@ -169,6 +169,7 @@ struct Encoder {
     p->set_outcome(static_cast<uint32_t>(m.outcome));
     p->set_refusal(m.refused.sentence);
     p->set_refusal_kind(static_cast<uint32_t>(m.refused.kind));
+    p->set_leader_gone(m.leader_gone);
   }
   void operator()(const ReadIndex& m) const {
     auto* p = to.mutable_read_index();
@@ -409,6 +410,7 @@ ForwardReply decode(Decoder& d, const wire::ForwardReply& from) {
   m.refused.kind = static_cast<ChangeRefused::Kind>(
       std::min(from.refusal_kind(), static_cast<uint32_t>(ChangeRefused::Kind::other)));
   m.refused.sentence = from.refusal().substr(0, kReasonBytesMax);
+  m.leader_gone = from.leader_gone();
   return m;
 }
 

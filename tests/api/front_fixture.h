@@ -55,8 +55,9 @@ class FakeConsensus final : public Consensus {
     sink_->on_applied(changes.back().first, Reply{});
   }
   void set_sink(ConsensusSink* sink) override { sink_ = sink; }
-  uint64_t propose(std::string command) override {
-    proposals_.emplace_back(++seq_, std::move(command));
+  using Consensus::propose;
+  uint64_t propose(std::shared_ptr<const std::string> command) override {
+    proposals_.emplace_back(++seq_, *command);
     return seq_;
   }
   uint64_t read() override {

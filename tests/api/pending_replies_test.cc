@@ -10,8 +10,8 @@ namespace {
 struct Port final : http::CallPort {
   void add_unary(std::string, http::GrpcService*, uint32_t) override {}
   void add_streaming(std::string, http::GrpcService*, uint32_t) override {}
-  bool open(http::CallId) const override { return true; }
-  void reply(http::CallId, std::string) override {}
+  bool open(http::CallId call) const override { return call.index != hung_up; }
+  void reply(http::CallId call, std::string) override { replied.push_back(call.index); }
   void fail(http::CallId call, http::GrpcCode, std::string_view text) override {
     failed.push_back(call.index);
     last_text = std::string(text);
@@ -24,18 +24,25 @@ struct Port final : http::CallPort {
   net::SteadyTime deadline(http::CallId) const override { return net::SteadyTime::max(); }
   std::string_view metadata(http::CallId, std::string_view) const override { return {}; }
   std::vector<uint32_t> failed;
+  std::vector<uint32_t> replied;
+  uint32_t hung_up = ~0U;
   std::string last_text;
 };
 
 struct Silent final : Consensus {
   void set_sink(ConsensusSink*) override {}
-  uint64_t propose(std::string) override { return ++seq; }
+  using Consensus::propose;
+  uint64_t propose(std::shared_ptr<const std::string> command) override {
+    proposed.push_back(std::move(command));
+    return ++seq;
+  }
   uint64_t read() override { return ++seq; }
   ConsensusStatus status() const override { return {}; }
   void transfer_leadership(NodeId) override {}
   const Membership& membership() const override { return members; }
   uint64_t change_members(Membership, bool) override { return ++seq; }
   Membership members;
+  std::vector<std::shared_ptr<const std::string>> proposed;
   uint64_t seq = 0;
 };
 
@@ -55,6 +62,58 @@ TEST(PendingReplies, CallsExpireOldestFirstWhateverTheTablesOrder) {
   pending.expire(now + std::chrono::milliseconds(100));
   EXPECT_EQ(port.failed, all);
   EXPECT_EQ(port.last_text, kTimeout.text);
+}
+
+// Seen as "etcdserver: leader changed" during a directed transfer: the client cannot tell that it never happened.
+TEST(PendingReplies, AProposalWhoseLeaderWentIsSubmittedAgainAndItsClientHearsNothingOfIt) {
+  Port port;
+  Silent consensus;
+  net::SteadyTime now{};
+  PendingReplies pending(port, consensus, {1000, std::chrono::milliseconds(100)}, [&now] { return now; });
+  pending.propose({7, 1}, "x");
+  pending.on_leader_gone(1);
+  EXPECT_TRUE(port.failed.empty());
+  EXPECT_EQ(consensus.proposed.size(), 1U) << "not from inside the sink";
+  pending.expire(now + std::chrono::milliseconds(10));
+  ASSERT_EQ(consensus.proposed.size(), 2U);
+  EXPECT_EQ(consensus.proposed[0], consensus.proposed[1]) << "shared, not copied";
+  EXPECT_EQ(pending.counters().proposals_waiting, 1U);
+  EXPECT_EQ(pending.counters().proposals_again, 1U);
+  pending.on_applied(1, Reply{});  // the number that was refused means nothing any more
+  EXPECT_TRUE(port.replied.empty());
+  pending.on_applied(2, Reply{});
+  EXPECT_EQ(port.replied, std::vector<uint32_t>{7});
+  EXPECT_EQ(pending.counters().proposals_waiting, 0U);
+}
+
+TEST(PendingReplies, WhatIsOverdueOrNobodyWaitsForIsNotSubmittedAgain) {
+  Port port;
+  Silent consensus;
+  net::SteadyTime now{};
+  PendingReplies pending(port, consensus, {1000, std::chrono::milliseconds(100)}, [&now] { return now; });
+  pending.propose({7, 1}, "x");
+  pending.propose({8, 1}, "y");
+  pending.on_leader_gone(1);
+  pending.on_leader_gone(2);
+  port.hung_up = 8;
+  pending.expire(now + std::chrono::milliseconds(100));
+  EXPECT_EQ(consensus.proposed.size(), 2U);
+  EXPECT_EQ(port.failed, (std::vector<uint32_t>{7, 8}));
+  EXPECT_EQ(pending.counters().proposals_waiting, 0U);
+  EXPECT_EQ(pending.counters().proposals_failed, 2U);
+}
+
+// An unknown outcome submitted again could happen twice.
+TEST(PendingReplies, WhatMayHaveHappenedIsNeverSubmittedAgain) {
+  Port port;
+  Silent consensus;
+  net::SteadyTime now{};
+  PendingReplies pending(port, consensus, {1000, std::chrono::milliseconds(100)}, [&now] { return now; });
+  pending.propose({7, 1}, "x");
+  pending.on_outcome(1, Outcome::unknown);
+  EXPECT_EQ(port.failed, std::vector<uint32_t>{7});
+  pending.expire(now + std::chrono::milliseconds(10));
+  EXPECT_EQ(consensus.proposed.size(), 1U);
 }
 
 }  // namespace

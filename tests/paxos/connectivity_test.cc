@@ -164,7 +164,7 @@ TEST(Connectivity, ChainedARefusalFindsItsWayBackAndNothingIsPassedOnTwice) {
   g.cluster.tick(1);
   g.cluster.propose(3, 9, "never arrives");
   const RequestId id{NodeId(3), 1, 9};
-  g.cluster.input(2, Received{NodeId(1), ForwardReply{{id}, Outcome::definitely_not}});
+  g.cluster.input(2, Received{NodeId(1), ForwardReply{{id}, Outcome::definitely_not, {}, false}});
   EXPECT_EQ(g.cluster.deliver_if([](const Frame& f) { return is<ForwardReply>(f) && f.to == NodeId(3); }),
             1u);
   ASSERT_EQ(g.cluster.member(3).outcomes.size(), 1u);
@@ -174,6 +174,25 @@ TEST(Connectivity, ChainedARefusalFindsItsWayBackAndNothingIsPassedOnTwice) {
   g.cluster.input(2, Received{NodeId(4), Forward{ballot, 1, 1, {testing::command(3, 10, "x")}, NodeId(3)}});
   g.cluster.input(2, Received{NodeId(4), ReadIndex{1, 5, NodeId(3)}});
   for (const Frame& f : g.cluster.net()) EXPECT_FALSE(is<Forward>(f) || is<ReadIndex>(f));
+}
+
+// The member whose client asked may then submit it again to the next leader.
+TEST(Connectivity, AForwardThatComesTooLateIsRefusedBecauseItsLeaderIsGone) {
+  Graph g(3);
+  g.lead(1);
+  const Ballot old = g.cluster.at(1).status().leader;
+  g.lead(2);
+  const RequestId id{NodeId(3), 1, 9};
+  g.cluster.net().clear();
+  g.cluster.input(1, Received{NodeId(3), Forward{old, 1, 1, {testing::command(3, 9, "late")}, NodeId(0)}});
+  bool refused = false;
+  for (const Frame& f : g.cluster.net())
+    if (is<ForwardReply>(f)) {
+      refused = true;
+      EXPECT_TRUE(std::get<ForwardReply>(f.message).leader_gone);
+      EXPECT_EQ(std::get<ForwardReply>(f.message).ids, std::vector<RequestId>{id});
+    }
+  EXPECT_TRUE(refused);
 }
 
 TEST(Connectivity, AOneWayLinkCountsAsNone) {

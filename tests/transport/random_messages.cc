@@ -68,6 +68,7 @@ Message RandomMessages::make(size_t kind) {
       for (size_t i = random_() % 4; i > 0; --i) m.ids.push_back(RequestId{node(), number(), number()});
       m.outcome = static_cast<Outcome>(random_() % 3);
       if (flag()) m.refused = {static_cast<ChangeRefused::Kind>(random_() % 5), std::to_string(number())};
+      m.leader_gone = flag();
       return m;
     }
     case 12:

@@ -37,7 +37,8 @@ struct OutcomeNotice {
   RequestId id;
   Outcome outcome = Outcome::unknown;  // chosen is told by applying; this is only for the other two
   ChangeRefused refused;               // of a change of members, where known
-  // Definitely not, and for want of the leader it was meant for only: the same command may be submitted again.
+  // Definitely not, and for want of the leader it was meant for only: the same command may be submitted
+  // again.
   bool leader_gone = false;
 };
 

@@ -261,7 +261,8 @@ void Replica::Impl::leave_role() {
   }
   waiting = std::move(own);
   DECREE_SOMETIMES("a leader that steps down refuses what others forwarded", !refused.empty());
-  for (auto& [node, ids] : refused) send(node, ForwardReply{std::move(ids), Outcome::definitely_not, {}, true});
+  for (auto& [node, ids] : refused)
+    send(node, ForwardReply{std::move(ids), Outcome::definitely_not, {}, true});
 }
 
 void Replica::Impl::follow(Ballot b) {

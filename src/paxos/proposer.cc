@@ -233,8 +233,8 @@ void Replica::Impl::on_forward(NodeId from, const Forward& m) {
   for (const Entry& entry : m.entries) {
     const bool room =
         waiting.size() < options.proposals_queued_max && waiting_bytes < options.proposals_queued_bytes_max;
-    if (leader_gone || !room || membership.find(origin) == nullptr ||
-        entry.id.node != origin || (entry.kind != EntryKind::command && entry.kind != EntryKind::stop_sign)) {
+    if (leader_gone || !room || membership.find(origin) == nullptr || entry.id.node != origin ||
+        (entry.kind != EntryKind::command && entry.kind != EntryKind::stop_sign)) {
       refused.push_back(entry.id);
       continue;
     }
@@ -242,7 +242,8 @@ void Replica::Impl::on_forward(NodeId from, const Forward& m) {
     waiting.push_back(Waiting{entry, now});
   }
   DECREE_SOMETIMES("a forwarded proposal is refused", !refused.empty());
-  if (!refused.empty()) send(from, ForwardReply{std::move(refused), Outcome::definitely_not, {}, leader_gone});
+  if (!refused.empty())
+    send(from, ForwardReply{std::move(refused), Outcome::definitely_not, {}, leader_gone});
 }
 
 void Replica::Impl::on_forward_reply(NodeId from, const ForwardReply& m) {
@@ -252,7 +253,8 @@ void Replica::Impl::on_forward_reply(NodeId from, const ForwardReply& m) {
     if (id.node != self && id.node != from && peer(id.node) != nullptr) passed_on[id.node].push_back(id);
     if (in_doubt.erase(id) > 0) outcome(id, Outcome::definitely_not, m.refused, m.leader_gone);
   }
-  for (auto& [node, ids] : passed_on) send(node, ForwardReply{std::move(ids), m.outcome, m.refused, m.leader_gone});
+  for (auto& [node, ids] : passed_on)
+    send(node, ForwardReply{std::move(ids), m.outcome, m.refused, m.leader_gone});
 }
 
 }  // namespace decree

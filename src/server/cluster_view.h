@@ -18,7 +18,9 @@ class ClusterView final : public Consensus {
 
   void set_sink(ConsensusSink* sink) override { node_.set_sink(sink); }
   using Consensus::propose;
-  uint64_t propose(std::shared_ptr<const std::string> command) override { return node_.propose(std::move(command)); }
+  uint64_t propose(std::shared_ptr<const std::string> command) override {
+    return node_.propose(std::move(command));
+  }
   uint64_t read() override { return node_.read(); }
   ConsensusStatus status() const override;
   const Membership& membership() const override { return node_.membership(); }

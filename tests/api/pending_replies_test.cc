@@ -64,7 +64,8 @@ TEST(PendingReplies, CallsExpireOldestFirstWhateverTheTablesOrder) {
   EXPECT_EQ(port.last_text, kTimeout.text);
 }
 
-// Seen as "etcdserver: leader changed" during a directed transfer: the client cannot tell that it never happened.
+// Seen as "etcdserver: leader changed" during a directed transfer: the client cannot tell that it never
+// happened.
 TEST(PendingReplies, AProposalWhoseLeaderWentIsSubmittedAgainAndItsClientHearsNothingOfIt) {
   Port port;
   Silent consensus;

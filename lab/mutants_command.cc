@@ -111,6 +111,15 @@ class Hunt {
       const RunResult run = World(seed, options).run();
       f.cpu_seconds = cpu_now();
       if (!run.breach) continue;
+      // What breaks without it as well is no finding of it, but one of ours.
+      unplant();
+      const RunResult without = World(seed, options).run();
+      plant(bug.name);
+      if (without.breach) {
+        std::cerr << fmt::format("seed {} breaks without any planted bug: {}: {}\n", seed,
+                                 without.breach.invariant, without.breach.sentence);
+        continue;
+      }
       f.found = true;
       copy_text(run.breach.invariant, f.checker, sizeof f.checker);
       copy_text(run.breach.sentence, f.sentence, sizeof f.sentence);

@@ -173,10 +173,13 @@ bool plant(const std::string& name) {
   return false;
 }
 
+void unplant() { planted_bug = PlantedBug::none; }
+
 #else
 
 std::vector<PlantedInfo> planted_bugs() { return {}; }
 bool plant(const std::string&) { return false; }
+void unplant() {}
 
 #endif
 

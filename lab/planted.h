@@ -15,5 +15,6 @@ struct PlantedInfo {
 std::vector<PlantedInfo> planted_bugs();
 // False: no bug of that name in this program.
 bool plant(const std::string& name);
+void unplant();
 
 }  // namespace decree::lab

@@ -1,6 +1,8 @@
-// Cuts a failing run down to a short schedule that breaks the same invariant. Delta debugging over the steps
-// of a Schedule: whole classes first (members, clients, kinds of faults, the beginning), then ever smaller
-// stretches, then single steps; then time is gathered and limits go back to their defaults.
+// Cuts a failing run down to a short schedule that is broken as well: by a checker of safety if the run was,
+// else by the same one. Delta debugging over the steps of a Schedule: whole classes first (the network's
+// whims, members, clients, kinds of faults, the beginning), then ever smaller stretches of each sort and of
+// all, then single steps and pairs; then time is gathered and limits go back to their defaults. What stays
+// long is tried again with other seeds in shorter runs.
 #pragma once
 
 #include <cstdint>

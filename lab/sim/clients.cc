@@ -63,11 +63,11 @@ Operation World::make_operation(uint32_t client) {
   Operation op;
   bool old = false;
   const uint64_t dice = client_random_.below(100);
-  if (dice < 35) {
+  if (dice < swarm_.puts) {
     op.kind = OpKind::put;
-  } else if (dice < 43) {
+  } else if (dice < swarm_.puts + swarm_.removes) {
     op.kind = OpKind::remove;
-  } else if (dice < 75) {
+  } else if (dice < swarm_.puts + swarm_.removes + swarm_.ranges) {
     op.kind = OpKind::range;
     op.serializable = client_random_.chance(0.35);
     old = client_random_.chance(swarm_.old_reads);
@@ -116,7 +116,8 @@ void World::on_chore() {
   if (!faults_on_) return;
   schedule_chore();
   const uint32_t n = static_cast<uint32_t>(client_random_.between(1, swarm_.members));
-  const auto keep = static_cast<int64_t>(client_random_.exponential(30));
+  const bool all = client_random_.chance(swarm_.compact_all);
+  const auto keep = static_cast<int64_t>(all ? 0 : client_random_.exponential(30));
   if (trace_.wanted()) note(n, "compaction asked", fmt::format("\"keep\":{}", keep));
   member(n).ask_compaction(keep, client_random_.chance(0.5));
 }

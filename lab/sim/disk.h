@@ -35,6 +35,7 @@ enum class Harm : uint8_t {
   fail_sync,
   fail_writes,
   fail_reads,
+  fail_power,  // in the middle of the n-th operation
   count,
 };
 

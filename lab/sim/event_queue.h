@@ -21,6 +21,7 @@ enum class EventKind : uint8_t {
   client_late,  // a = client, b = serial of the operation: patience is over
   fault,        // a = fault process
   heal,         // a = fault number to take back
+  upset,        // a = member: became the leader a moment ago
   start,        // member's process starts
   phase,        // the next phase of the run
   chore,        // somebody compacts

@@ -54,21 +54,27 @@ uint32_t World::leader_now() const {
 
 // ---- links ----
 
-void World::cut(uint64_t links) {
+void World::cut(uint64_t links, bool holds) {
   for (uint32_t a = 1; a <= swarm_.members; ++a)
     for (uint32_t b = 1; b <= swarm_.members; ++b) {
       if ((links & link_bit(a, b)) == 0) continue;
-      network_.cut(a, b);
+      network_.cut(a, b, holds);
       // Sometimes somebody notices: a reset, or a time-out of the connection.
-      if (fault_random_.chance(0.3)) disconnect(a, b, static_cast<int64_t>(fault_random_.below(1'000'000)));
+      if (fault_random_.chance(holds ? 0.05 : 0.3))
+        disconnect(a, b, static_cast<int64_t>(fault_random_.below(1'000'000)));
     }
 }
 
-void World::uncut(uint64_t links) {
+void World::uncut(uint64_t links, bool holds) {
   for (uint32_t a = 1; a <= swarm_.members; ++a)
     for (uint32_t b = 1; b <= swarm_.members; ++b) {
       if ((links & link_bit(a, b)) == 0) continue;
-      network_.heal(a, b);
+      network_.heal(a, b, holds);
+      if (!network_.is_open(a, b)) continue;
+      release_held(a, b);
+      // A connection that held what was sent is still the same.
+      const size_t width = swarm_.members + 1;
+      if (holds && connected_[a * width + b] && connected_[b * width + a]) continue;
       connect(a, b, static_cast<int64_t>(fault_random_.below(50'000)));
     }
 }
@@ -119,7 +125,10 @@ void World::on_fault(FaultKind kind) {
       kind <= FaultKind::pause || (kind >= FaultKind::disk_full && kind <= FaultKind::old_image);
   if (may_kill && old_disk_about()) return;
   const uint32_t leader = fault_random_.chance(swarm_.aim_at_leader) ? leader_now() : 0;
-  const uint32_t a = leader != 0 ? leader : static_cast<uint32_t>(fault_random_.between(1, swarm_.members));
+  inflict(kind, leader != 0 ? leader : static_cast<uint32_t>(fault_random_.between(1, swarm_.members)));
+}
+
+void World::inflict(FaultKind kind, uint32_t a) {
   uint32_t b = a;
   if (swarm_.members > 1) {
     b = static_cast<uint32_t>(fault_random_.between(1, swarm_.members - 1));
@@ -129,7 +138,7 @@ void World::on_fault(FaultKind kind) {
   if (!begin_fault(&fault)) return;
   ++statistics_.faults[static_cast<uint32_t>(kind)];
   if (trace_.wanted()) note(a, "fault", fmt::format("\"kind\":\"{}\",\"other\":{}", fault_name(kind), b));
-  if (fault.links != 0) cut(fault.links);
+  if (fault.links != 0) cut(fault.links, fault.holds);
   if (!fault.heals) return;
   Event heal;
   heal.kind = EventKind::heal;
@@ -143,6 +152,7 @@ bool World::begin_fault(Fault* fault) {
   const bool on_network = fault->kind >= FaultKind::cut_member && fault->kind <= FaultKind::reset_link;
   if (on_process) return begin_process_fault(fault);
   if (on_network) return swarm_.members > 1 && begin_network_fault(fault);
+  if (fault->kind == FaultKind::upset_leader) return upset_next_leader_ = true;
   if (fault->kind == FaultKind::change) {
     member(fault->a).ask_change(fault_random_.next(), swarm_.role_changes);
     return true;
@@ -151,6 +161,26 @@ bool World::begin_fault(Fault* fault) {
   for (uint32_t n = 1; n <= swarm_.members; ++n)
     member(n).ask_transfer(NodeId(fault_random_.chance(0.3) ? 0 : fault->b));
   return true;
+}
+
+void World::on_new_leader(uint32_t node) {
+  if (!upset_next_leader_ || !faults_on_ || script_ != nullptr) return;
+  upset_next_leader_ = false;
+  Event e;
+  e.kind = EventKind::upset;
+  e.a = node;
+  // Within a few of the cluster's own round trips, so that it strikes between its first messages.
+  const auto round_trip = static_cast<uint64_t>(2 * swarm_.network.delay_us + swarm_.network.jitter_us +
+                                                swarm_.disk.sync_us + swarm_.turn_delay_us);
+  queue_.schedule(static_cast<int64_t>(fault_random_.exponential(2 * round_trip)), e);
+}
+
+// It dies, is cut off, or is heard by some only.
+void World::upset(uint32_t node) {
+  if (!faults_on_ || !member(node).running()) return;
+  constexpr FaultKind kHow[] = {FaultKind::crash_one, FaultKind::cut_member, FaultKind::cut_one_way,
+                                FaultKind::cut_link,  FaultKind::cut_halves, FaultKind::pause};
+  inflict(kHow[fault_random_.below(std::size(kHow))], node);
 }
 
 bool World::begin_process_fault(Fault* fault) {
@@ -163,18 +193,10 @@ bool World::begin_process_fault(Fault* fault) {
       schedule_start(fault->a, fault_length());
       return true;
     case FaultKind::crash_promise:
-      if (!victim.running()) return false;
-      victim.crash_at_promise(crash);
-      return true;
     case FaultKind::crash_commit:
-      for (uint32_t i = 0; i < swarm_.members; ++i) {
-        const uint32_t n = (fault->a + i) % swarm_.members + 1;
-        if (!member(n).running() || !member(n).write_under_way()) continue;
-        member(n).crash(crash);
-        schedule_start(n, fault_length());
-        return true;
-      }
-      return false;
+      if (!victim.running()) return false;
+      victim.crash_at_write(crash, fault->kind == FaultKind::crash_promise);
+      return true;
     case FaultKind::crash_all: {
       // Back one by one, or all at the same moment.
       const int64_t together = fault_random_.chance(0.4) ? fault_length() : 0;
@@ -198,6 +220,7 @@ bool World::begin_network_fault(Fault* fault) {
   const uint32_t b = fault->b;
   const uint32_t all = everybody();
   fault->heals = true;
+  fault->holds = fault_random_.chance(0.5);
   switch (fault->kind) {
     case FaultKind::cut_member:
     case FaultKind::constrained:
@@ -268,6 +291,12 @@ bool World::begin_machine_fault(Fault* fault) {
     case FaultKind::write_error:
       return victim.running() &&
              !victim.harm(Harm::fail_writes, static_cast<uint32_t>(fault_random_.between(1, 12)), 0).empty();
+    case FaultKind::power_error:
+      return victim.running() &&
+             !victim
+                  .harm(Harm::fail_power, static_cast<uint32_t>(fault_random_.between(1, 30)),
+                        fault_random_.next())
+                  .empty();
     case FaultKind::sync_error:
       return victim.running() && !victim.harm(Harm::fail_sync, 0, 0).empty();
     case FaultKind::read_error:
@@ -335,7 +364,7 @@ void World::on_heal(uint64_t number) {
   const uint32_t b = fault.b;
   if (trace_.wanted())
     note(a, "heal", fmt::format("\"kind\":\"{}\",\"other\":{}", fault_name(fault.kind), b));
-  if (fault.links != 0) uncut(fault.links);
+  if (fault.links != 0) uncut(fault.links, fault.holds);
   switch (fault.kind) {
     case FaultKind::pause:
       member(a).resume();
@@ -344,7 +373,8 @@ void World::on_heal(uint64_t number) {
       // It has fallen behind, and is now the only one that reaches a quorum.
       if (swarm_.members < 3) break;
       Fault second{FaultKind::quorum_loss, a, b, all_but_links_of(a)};
-      cut(second.links);
+      second.holds = fault_random_.chance(0.5);
+      cut(second.links, second.holds);
       Event heal;
       heal.kind = EventKind::heal;
       heal.a = faults_.put(second);

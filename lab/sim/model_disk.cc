@@ -197,14 +197,18 @@ class ModelDisk final : public Disk {
   }
   void crash(CrashKind kind, std::span<const PersistedRecord> under_way, Random& random) override {
     if (under_way.empty()) return;
-    // Promises go to the superblock BEFORE the log; the log's batch is found whole or, its tail torn, not at
-    // all.
-    const uint64_t fate = random.below(kind == CrashKind::process ? 3 : 4);
-    if (fate == 0) return;
-    for (const PersistedRecord& r : under_way)
-      if (std::holds_alternative<PromiseRecord>(r.record)) apply(r.record);
-    if (fate == 1) return;
-    for (const PersistedRecord& r : under_way) apply(r.record);
+    // As storage::Wal writes: what opens an epoch ends a batch of its own; of each batch first the promises,
+    // to the superblock, and then the rest, found whole or, its tail torn, not at all.
+    std::vector<std::span<const PersistedRecord>> batches;
+    for (size_t begin = 0, at = 0; at < under_way.size(); ++at) {
+      if (at + 1 < under_way.size() && !std::holds_alternative<EpochRecord>(under_way[at].record)) continue;
+      batches.push_back(under_way.subspan(begin, at + 1 - begin));
+      begin = at + 1;
+    }
+    const uint64_t fate = random.below(2 * batches.size() + (kind == CrashKind::process ? 1 : 2));
+    for (size_t i = 0; i < batches.size() && fate > 2 * i; ++i)
+      for (const PersistedRecord& r : batches[i])
+        if (fate > 2 * i + 1 || std::holds_alternative<PromiseRecord>(r.record)) apply(r.record);
   }
   Result<RecoveredState> fork_and_lose_power() const override {
     RecoveredState found = state_;

@@ -7,6 +7,10 @@ namespace decree::lab {
 Fate Network::judge(uint32_t from, uint32_t to, bool is_beat, int64_t now_us) {
   Link& link = links_[from][to];
   Fate fate;
+  if (link.cuts > 0 && link.cuts == link.holding) {
+    fate.held = true;
+    return fate;
+  }
   if (link.cuts > 0 || random_.chance(profile_.loss) || (is_beat && random_.chance(link.beat_loss))) {
     ++lost_;
     return fate;
@@ -35,15 +39,21 @@ Fate Network::judge(uint32_t from, uint32_t to, bool is_beat, int64_t now_us) {
   return fate;
 }
 
-void Network::heal(uint32_t from, uint32_t to) {
+void Network::cut(uint32_t from, uint32_t to, bool holds) {
+  ++links_[from][to].cuts;
+  links_[from][to].holding += holds ? 1 : 0;
+}
+
+void Network::heal(uint32_t from, uint32_t to, bool holds) {
   Link& link = links_[from][to];
   if (link.cuts > 0) --link.cuts;
+  if (holds && link.holding > 0) --link.holding;
 }
 
 void Network::heal_all() {
   for (auto& row : links_)
     for (Link& link : row) {
-      link.cuts = 0;
+      link.cuts = link.holding = 0;
       link.beat_loss = 0;
       link.extra_us = 0;
       link.clog_until_us = 0;

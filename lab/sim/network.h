@@ -23,6 +23,7 @@ struct NetworkProfile {
 struct Fate {
   uint32_t copies = 0;
   int64_t delay_us[2] = {};
+  bool held = false;  // not lost: it arrives when the cut is healed
 };
 
 class Network {
@@ -31,9 +32,10 @@ class Network {
 
   Fate judge(uint32_t from, uint32_t to, bool is_beat, int64_t now_us);
 
-  // Cuts nest: a link is open when every cut of it was healed.
-  void cut(uint32_t from, uint32_t to) { ++links_[from][to].cuts; }
-  void heal(uint32_t from, uint32_t to);
+  // Cuts nest: a link is open when every cut of it was healed. One that `holds` loses nothing: the connection
+  // outlives it, and what was sent meanwhile arrives afterwards, as TCP has it.
+  void cut(uint32_t from, uint32_t to, bool holds = false);
+  void heal(uint32_t from, uint32_t to, bool holds = false);
   bool is_open(uint32_t from, uint32_t to) const { return links_[from][to].cuts == 0; }
   void lose_beats(uint32_t from, uint32_t to, double chance) { links_[from][to].beat_loss = chance; }
   void slow_down(uint32_t from, uint32_t to, int64_t extra_us) { links_[from][to].extra_us = extra_us; }
@@ -52,6 +54,7 @@ class Network {
  private:
   struct Link {
     uint32_t cuts = 0;
+    uint32_t holding = 0;  // of the cuts
     double beat_loss = 0;
     int64_t extra_us = 0;
     int64_t clog_from_us = 0;

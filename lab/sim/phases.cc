@@ -73,6 +73,8 @@ void World::stop_faults() {
   faults_on_ = false;
   healed_at_us_ = queue_.now_us();
   network_.heal_all();
+  for (uint32_t a = 1; a <= swarm_.members; ++a)
+    for (uint32_t b = 1; b <= swarm_.members; ++b) release_held(a, b);
   choose_core();
   for (uint32_t n = 1; n <= swarm_.members; ++n) {
     SimMember& m = member(n);

@@ -124,6 +124,7 @@ void SimMember::start() {
   marked_idle_ = false;
   decided_told_ = node_->replica().acceptor().decided();
   ticks_ = 0;
+  led_ = false;
   turn_pending_ = false;
   snapshots_installed_ = snapshots_taken_ = 0;
   world_.note(self_.value, "start",
@@ -161,7 +162,10 @@ void SimMember::stop_process(const Error& error) {
   world_.note(self_.value, "stops itself", "\"sentence\":" + json_string(error.message));
   if (!has_excuse) return world_.fail("I18", fmt::format("node {} stopped: {}", self_.value, error.message));
   ++world_.statistics().stopped;
-  crash(CrashKind::process);
+  if (power_fate_)
+    crash(CrashKind::power, *power_fate_);
+  else
+    crash(CrashKind::process);
   world_.schedule_start(self_.value, static_cast<int64_t>(random_.between(10'000, 2'000'000)));
 }
 
@@ -195,7 +199,8 @@ void SimMember::crash(CrashKind kind, uint64_t fate) {
   Random random(fate);
   disk_->crash(kind, writing, random);
   paused_ = false;
-  crash_at_promise_.reset();
+  crash_at_write_.reset();
+  power_fate_.reset();
   for (auto* asked : {&writes_, &reads_}) {
     for (const auto& [seq, a] : *asked)
       if (a.client != kNoClient) world_.finish(a.client, a.serial, OpOutcome::unknown);
@@ -429,9 +434,12 @@ void SimMember::after_turn() {
     world_.fail(broken.substr(0, broken.find_first_of(" :")).c_str(),
                 fmt::format("node {}: {}", self_.value, broken));
   ghost.on_step(self_, node_->replica());
+  const bool leads = node_->replica().status().role == Role::leader;
+  if (leads && !led_) world_.on_new_leader(self_.value);
+  led_ = leads;
   const Slot decided = node_->replica().acceptor().decided();
   if (world_.trace().wanted() && decided > decided_told_)
-    world_.note(self_.value, node_->replica().status().role == Role::leader ? "announces" : "learns",
+    world_.note(self_.value, leads ? "announces" : "learns",
                 fmt::format("\"decided\":[{},{}]", decided_told_.value + 1, decided.value));
   decided_told_ = decided;
   ghost.on_applied(self_, node_->applied(), node_->chain());
@@ -464,7 +472,8 @@ void SimMember::send(NodeId to, Message message) {
 
 void SimMember::run(std::function<void()> work, std::function<void()> done) {
   const uint64_t number = works_.put({std::move(work), std::move(done)});
-  schedule(static_cast<int64_t>(random_.between(50, 5000)), EventKind::work_done, begin_work(number));
+  const auto most = static_cast<uint64_t>(world_.swarm().work_us);
+  schedule(static_cast<int64_t>(random_.between(50, most)), EventKind::work_done, begin_work(number));
 }
 
 uint64_t SimMember::begin_work(uint64_t number) {

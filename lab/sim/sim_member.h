@@ -44,8 +44,11 @@ class SimMember final : public runtime::Host, public ConsensusSink {
   void crash(CrashKind kind) { crash(kind, random_.next()); }
   // `fate` decides what is found of the writes under way and not synced.
   void crash(CrashKind kind, uint64_t fate);
-  // When the next log write with a promise in it is under way.
-  void crash_at_promise(CrashKind kind) { crash_at_promise_ = kind; }
+  // When the next log write, or the next one with a promise in it, is under way.
+  void crash_at_write(CrashKind kind, bool with_promise) {
+    crash_at_write_ = kind;
+    crash_at_promise_ = with_promise;
+  }
   void pause();
   void resume();
   void set_slow_disk(int64_t extra_us) { slow_disk_us_ = extra_us; }
@@ -139,7 +142,9 @@ class SimMember final : public runtime::Host, public ConsensusSink {
   uint64_t boot_ = 0;
   uint64_t disk_writes_found_ = 0;
   bool paused_ = false;
-  std::optional<CrashKind> crash_at_promise_;
+  std::optional<CrashKind> crash_at_write_;
+  bool crash_at_promise_ = false;
+  std::optional<uint64_t> power_fate_;  // the disk's next error is a failure of the power; as in crash()
   bool turn_pending_ = false;
   // The member's clock: rate_ times real time since the last change.
   double clock_rate_ = 1;
@@ -157,6 +162,7 @@ class SimMember final : public runtime::Host, public ConsensusSink {
   int64_t slow_disk_us_ = 0;
   Slot decided_told_;                       // to the trace
   std::map<uint32_t, uint32_t> lives_met_;  // of the others, whose connection was announced
+  bool led_ = false;
   uint64_t snapshots_installed_ = 0;
   uint64_t snapshots_taken_ = 0;
   std::deque<std::vector<PersistedRecord>> under_way_;

@@ -45,8 +45,10 @@ std::string SimMember::harm(Harm what, uint32_t n, uint64_t fate) {
                         : what == Harm::make_room   ? disk_->set_full(false, random)
                         : what == Harm::fail_sync   ? disk_->fail_sync()
                         : what == Harm::fail_writes ? disk_->fail_writes(n)
+                        : what == Harm::fail_power  ? disk_->fail_writes(n)
                                                     : disk_->fail_reads(n);
     if (worked) done = "done";
+    if (worked && what == Harm::fail_power) power_fate_ = fate;
   }
   if (Recorder* recorder = world_.recorder(); recorder != nullptr && !done.empty())
     recorder->on_harm(self_.value, what, n, fate);
@@ -92,8 +94,8 @@ void SimMember::commit(std::vector<PersistedRecord> batch) {
 
 void SimMember::on_commit_done() {
   DECREE_CHECK(!under_way_.empty(), "a log write ended that had not begun");
-  if (crash_at_promise_ && world_.faults_on() && has_promise(under_way_.front())) {
-    crash(*crash_at_promise_);
+  if (crash_at_write_ && world_.faults_on() && (!crash_at_promise_ || has_promise(under_way_.front()))) {
+    crash(*crash_at_write_);
     return world_.schedule_start(self_.value, static_cast<int64_t>(random_.between(10'000, 2'000'000)));
   }
   const Result<void> written = disk_->commit(under_way_.front());
@@ -171,7 +173,8 @@ void SimMember::read_log(SlotRange slots, uint64_t bytes_max, LogReadDone done) 
 
 void SimMember::truncate_log(Slot upto) {
   const uint64_t number = works_.put({[this, upto] { disk_->truncate(upto); }, [] {}});
-  schedule(static_cast<int64_t>(random_.between(50, 20000)), EventKind::work_done, begin_work(number));
+  const auto most = static_cast<uint64_t>(world_.swarm().work_us);
+  schedule(static_cast<int64_t>(random_.between(50, 20000 + most)), EventKind::work_done, begin_work(number));
 }
 
 }  // namespace decree::lab

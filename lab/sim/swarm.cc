@@ -1,6 +1,7 @@
 #include "lab/sim/swarm.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include <fmt/format.h>
 
@@ -11,12 +12,12 @@ namespace {
 constexpr int64_t kMs = 1000;
 constexpr int64_t kSecond = 1000 * kMs;
 constexpr const char* kFaultNames[] = {
-    "crash_one",   "crash_promise",  "crash_commit", "crash_all",   "pause",      "cut_member",
-    "cut_halves",  "cut_one_way",    "cut_link",     "chained",     "cloudflare", "quorum_loss",
-    "constrained", "swizzle",        "lose_beats",   "slow_link",   "reset_link", "clock_jump",
-    "clock_rate",  "slow_disk",      "disk_full",    "write_error", "sync_error", "read_error",
-    "rot_log",     "rot_superblock", "rot_snapshot", "misdirected", "old_image",  "transfer",
-    "change"};
+    "crash_one",    "crash_promise", "crash_commit",   "crash_all",    "pause",       "cut_member",
+    "cut_halves",   "cut_one_way",   "cut_link",       "chained",      "cloudflare",  "quorum_loss",
+    "constrained",  "swizzle",       "lose_beats",     "slow_link",    "reset_link",  "clock_jump",
+    "clock_rate",   "slow_disk",     "disk_full",      "write_error",  "power_error", "sync_error",
+    "read_error",   "rot_log",       "rot_superblock", "rot_snapshot", "misdirected", "old_image",
+    "upset_leader", "transfer",      "change"};
 static_assert(std::size(kFaultNames) == kFaultKinds);
 
 template <size_t N>
@@ -46,28 +47,32 @@ void draw_disk(Random& r, Swarm* s) {
   }
 }
 
+// Now and then most limits are tiny at once: what needs two of them would else be drawn too seldom.
 void draw_limits(Random& r, Swarm* s) {
   Options& o = s->options;
-  if (r.chance(0.3)) o.accept_entries_max = static_cast<uint32_t>(pick(r, {1, 2, 5, 20}));
-  if (r.chance(0.3)) o.accept_bytes_max = static_cast<uint32_t>(pick(r, {200, 1000, 5000}));
-  if (r.chance(0.3)) o.inflight_bytes_max = static_cast<uint32_t>(pick(r, {200, 2000, 20000}));
-  if (r.chance(0.2)) o.proposals_queued_max = static_cast<uint32_t>(pick(r, {1, 3, 10}));
-  if (r.chance(0.4)) o.promise_runs_max = static_cast<uint32_t>(pick(r, {1, 1, 2, 5}));
-  if (r.chance(0.2)) o.reads_queued_max = static_cast<uint32_t>(pick(r, {1, 3, 10}));
-  if (r.chance(0.4)) {
+  const double tiny = r.chance(0.15) ? 0.7 : 0;
+  const auto draws = [&r, tiny](double chance) { return r.chance(std::max(chance, tiny)); };
+  if (draws(0.3)) o.accept_entries_max = static_cast<uint32_t>(pick(r, {1, 2, 5, 20}));
+  if (draws(0.3)) o.accept_bytes_max = static_cast<uint32_t>(pick(r, {200, 1000, 5000}));
+  if (draws(0.3)) o.inflight_bytes_max = static_cast<uint32_t>(pick(r, {200, 2000, 20000}));
+  if (draws(0.2)) o.proposals_queued_max = static_cast<uint32_t>(pick(r, {1, 3, 10}));
+  if (draws(0.4)) o.promise_runs_max = static_cast<uint32_t>(pick(r, {1, 1, 2, 5}));
+  if (draws(0.2)) o.reads_queued_max = static_cast<uint32_t>(pick(r, {1, 3, 10}));
+  if (draws(0.4)) {
     o.cached_log_bytes_max = pick(r, {1, 500, 5000});
     o.cached_log_entries_min = pick(r, {1, 4, 16});
   }
-  if (r.chance(0.3)) o.stalled_bill_ticks = static_cast<uint32_t>(pick(r, {30, 60, 200}));
-  if (r.chance(0.7)) s->snapshot_every = pick(r, {5, 20, 100, 500});
+  if (draws(0.3)) o.stalled_bill_ticks = static_cast<uint32_t>(pick(r, {30, 60, 200}));
+  if (draws(0.7)) s->snapshot_every = pick(r, {5, 20, 100, 500});
   s->transfer_chunk_bytes = static_cast<uint32_t>(pick(r, {1000, 8000, 64000}));
   s->segment_bytes = pick(r, {4096, 16384, 65536});
-  s->turn_spent = r.chance(0.2) ? 0.2 : 0;
-  if (r.chance(0.2)) s->transfer_chunks_inflight = static_cast<uint32_t>(pick(r, {1, 4}));
-  if (r.chance(0.2)) s->inputs_per_turn_max = static_cast<uint32_t>(pick(r, {1, 3, 20}));
-  if (r.chance(0.2)) s->applies_per_turn_max = static_cast<uint32_t>(pick(r, {1, 3, 20}));
+  s->turn_spent = draws(0.2) ? 0.2 : 0;
+  if (draws(0.2)) s->transfer_chunks_inflight = static_cast<uint32_t>(pick(r, {1, 4}));
+  if (draws(0.2)) s->inputs_per_turn_max = static_cast<uint32_t>(pick(r, {1, 3, 20}));
+  if (draws(0.2)) s->applies_per_turn_max = static_cast<uint32_t>(pick(r, {1, 3, 20}));
   if (r.chance(0.1)) s->clients_queued_max = static_cast<uint32_t>(pick(r, {1, 2}));
   if (r.chance(0.1)) s->unsynced_bytes_max = pick(r, {300, 2000});
+  if (r.chance(0.3)) s->work_us = static_cast<int64_t>(pick(r, {50, 100, 1500, 6000})) * kMs;
   if (r.chance(0.4)) s->turn_delay_us = static_cast<int64_t>(pick(r, {50, 500, 3000}));
   // A window wider than what the others hold for their disks is thrown away and sent again for ever.
   o.inflight_bytes_max =
@@ -90,7 +95,7 @@ void draw_faults(Random& r, const SwarmLimits& limits, Swarm* s) {
   const auto mean = [s](FaultKind kind) -> int64_t& { return s->fault_mean_us[static_cast<int>(kind)]; };
   // Everything down at once, all the time, leaves nothing to look at; nor do disks that always fail.
   for (const FaultKind kind : {FaultKind::crash_all, FaultKind::disk_full, FaultKind::write_error,
-                               FaultKind::sync_error, FaultKind::constrained})
+                               FaultKind::power_error, FaultKind::sync_error, FaultKind::constrained})
     if (mean(kind) != 0) mean(kind) = std::max(mean(kind), 15 * kSecond);
   // A damaged disk stays damaged: seldom, or every run is about it.
   for (const FaultKind kind : kDamage)
@@ -104,6 +109,13 @@ void draw_faults(Random& r, const SwarmLimits& limits, Swarm* s) {
   if (s->halting_run) mean(kDamage[r.below(4)]) = 10 * kSecond;
 }
 
+void draw_operations(Random& r, Swarm* s) {
+  if (!r.chance(0.4)) return;
+  s->puts = static_cast<uint32_t>(r.between(5, 60));
+  s->removes = static_cast<uint32_t>(r.below(100 - s->puts));
+  s->ranges = static_cast<uint32_t>(r.below(101 - s->puts - s->removes));
+}
+
 }  // namespace
 
 const char* fault_name(FaultKind kind) { return kFaultNames[static_cast<int>(kind)]; }
@@ -113,10 +125,10 @@ Swarm draw_swarm(uint64_t seed, const SwarmLimits& limits) {
   Swarm s;
   s.members = static_cast<uint32_t>(pick(r, {1, 2, 3, 3, 3, 3, 3, 3, 4, 4, 5, 5, 5, 5, 6, 7}));
   if (limits.members != 0) s.members = limits.members;
+  const double stretch = static_cast<double>(limits.seconds_max) / static_cast<double>(limits.seconds_min);
   s.fault_phase_us =
-      static_cast<int64_t>(static_cast<double>(r.between(limits.seconds_min, limits.seconds_max) *
-                                               static_cast<uint64_t>(kSecond)) *
-                           limits.scale);
+      static_cast<int64_t>(static_cast<double>(limits.seconds_min) * std::pow(stretch, r.unit()) *
+                           static_cast<double>(kSecond) * limits.scale);
   draw_network(r, &s);
   draw_disk(r, &s);
   draw_limits(r, &s);
@@ -143,7 +155,9 @@ Swarm draw_swarm(uint64_t seed, const SwarmLimits& limits) {
   }
   s.request_layer = (r.chance(0.5) || limits.server) && limits.request_layer && s.real_store;
   if (r.chance(0.3)) s.compact_mean_us = static_cast<int64_t>(pick(r, {300, 3000, 20000})) * kMs;
+  if (r.chance(0.3)) s.compact_all = 0.5;
   if (r.chance(0.3)) s.old_reads = 0.2;
+  draw_operations(r, &s);
   if (r.chance(0.4)) s.value_bytes = pick(r, {100, 600, 3000});
   if (!s.real_store) {
     // Runs about the core: long and with few clients, because what goes wrong is between the members.

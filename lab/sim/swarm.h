@@ -14,8 +14,8 @@ namespace decree::lab {
 
 enum class FaultKind : uint8_t {
   crash_one,      // a process dies (kill or power failure), starts again
-  crash_promise,  // dies in the middle of its next superblock write
-  crash_commit,   // dies in the middle of a log write
+  crash_promise,  // dies in the middle of its next write of a promise
+  crash_commit,   // dies in the middle of its next log write
   crash_all,      // all at the same moment
   pause,          // SIGSTOP: time goes on, nothing else does
   cut_member,     // one member from all others, both ways
@@ -35,15 +35,17 @@ enum class FaultKind : uint8_t {
   slow_disk,
   disk_full,
   write_error,  // the n-th write and all later ones fail
+  power_error,  // the power fails in the middle of the n-th operation of the disk
   sync_error,   // the next sync fails, and what it should have made durable is lost
   read_error,
   rot_log,  // bits or sectors change that were durable
   rot_superblock,
   rot_snapshot,
-  misdirected,  // a write to the log lands elsewhere
-  old_image,    // the disk becomes what it was before (only with --old-image)
-  transfer,     // a leadership transfer is asked for
-  change,       // another epoch is asked for: addresses, and roles where the run allows it
+  misdirected,   // a write to the log lands elsewhere
+  old_image,     // the disk becomes what it was before (only with --old-image)
+  upset_leader,  // whoever wins the next Election is struck a moment later: dies, is cut off, pauses
+  transfer,      // a leadership transfer is asked for
+  change,        // another epoch is asked for: addresses, and roles where the run allows it
   count,
 };
 constexpr uint32_t kFaultKinds = static_cast<uint32_t>(FaultKind::count);
@@ -84,6 +86,7 @@ struct Swarm {
   bool role_changes = false;   // voters become learners and voters again
   double power_failure = 0.5;  // of crashes
   int64_t turn_delay_us = 0;   // mean; more gathers more inputs in one turn
+  int64_t work_us = 5000;      // most, of a worker
   double turn_spent = 0;       // chance that a turn is told to stop early
   double fork_check = 0;       // share of acknowledgements at which the disk is really forked
   uint32_t clients = 4;
@@ -91,8 +94,13 @@ struct Swarm {
   int64_t think_us = 0;
   int64_t patience_us = 0;
   uint64_t value_bytes = 0;  // values are longer by up to so many: records over several sectors
-  double old_reads = 0;      // share of ranges that ask for an older revision
-  double follow_leader = 0;  // share of operations sent to the leader on purpose
+  // Of a hundred operations; the rest are transactions.
+  uint32_t puts = 35;
+  uint32_t removes = 8;
+  uint32_t ranges = 32;
+  double compact_all = 0.03;  // share of compactions that keep nothing older than now
+  double old_reads = 0;       // share of ranges that ask for an older revision
+  double follow_leader = 0;   // share of operations sent to the leader on purpose
 };
 
 struct SwarmLimits {
@@ -101,8 +109,8 @@ struct SwarmLimits {
   bool server = false;        // every seed on the real log, store and request layer
   bool request_layer = true;  // drawn; false: never
   bool old_image = false;
-  uint32_t members = 0;        // 0: drawn, 1 to 7
-  uint64_t seconds_min = 120;  // of the fault phase
+  uint32_t members = 0;       // 0: drawn, 1 to 7
+  uint64_t seconds_min = 20;  // of the fault phase; drawn so that each doubling is as likely as the others
   uint64_t seconds_max = 300;
   double scale = 1;  // of its length
 };

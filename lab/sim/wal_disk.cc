@@ -16,6 +16,10 @@ namespace decree::lab {
 namespace {
 
 constexpr const char* kPath = "data";
+constexpr uint64_t kSectorBytes = 512;
+// A marker is a batch header and at most 16 echoes. Rot that takes it and the batch before it in one stroke
+// cannot be told from a torn tail.
+constexpr size_t kMarkerSectors = 2;
 
 class WalDisk final : public Disk {
  public:
@@ -95,13 +99,15 @@ class WalDisk final : public Disk {
     if (kind == Damage::old_image) return old_image(random);
     if (!dir_ || injected_error_) return {};
     if (kind == Damage::misdirected) return misdirect(random);
-    if (kind == Damage::rot_superblock) return rot(storage::join_path(kPath, "superblock"), random);
+    if (kind == Damage::rot_superblock) return rot(storage::join_path(kPath, "superblock"), 0, random);
     // What is damaged was synced long ago: the marker proves it, so that the damage cannot pass for a torn
     // tail.
     if (!dir_->wal().mark_idle()) return {};
+    const bool log = kind == Damage::rot_log;
     const std::vector<std::string> files =
-        files_.files_below(storage::join_path(kPath, kind == Damage::rot_log ? "wal" : "snapshots"));
-    return files.empty() ? std::string() : rot(files[random.below(files.size())], random);
+        files_.files_below(storage::join_path(kPath, log ? "wal" : "snapshots"));
+    if (files.empty()) return {};
+    return rot(files[random.below(files.size())], log ? kMarkerSectors : 0, random);
   }
   std::optional<uint64_t> image_disk_writes() const override {
     if (!image_) return std::nullopt;
@@ -132,20 +138,28 @@ class WalDisk final : public Disk {
   bool has_injected_error() const override { return injected_error_ || full_; }
 
  private:
-  // One bit, or a sector or a block of zeros.
-  std::string rot(const std::string& path, Random& random) {
-    const uint64_t size = files_.content(path).size();
-    if (size == 0) return {};
+  // One bit, or a sector or a block of zeros, where something is written: damage of free space is none. The
+  // last `spared` sectors of what is written stay whole.
+  std::string rot(const std::string& path, size_t spared, Random& random) {
+    const std::string bytes = files_.content(path);
+    std::vector<uint64_t> written;
+    for (uint64_t at = 0; at < bytes.size(); at += kSectorBytes)
+      if (bytes.find_first_not_of('\0', at) < at + kSectorBytes) written.push_back(at);
+    if (written.size() <= spared) return {};
+    written.resize(written.size() - spared);
+    const uint64_t sector = written[random.below(written.size())];
     const uint64_t kind = random.below(4);
     if (kind >= 2) {
-      const uint64_t bit = random.below(size * 8);
+      const uint64_t most = std::min<uint64_t>(kSectorBytes, bytes.size() - sector);
+      const uint64_t bit = sector * 8 + random.below(most * 8);
       files_.flip_bit(path, bit);
       return fmt::format("bit {} of {} flipped", bit, path);
     }
-    const uint64_t bytes = kind == 0 ? 512 : 4096;
-    const uint64_t at = random.below((size + bytes - 1) / bytes) * bytes;
-    files_.overwrite(path, at, std::string(std::min(bytes, size - at), '\0'));
-    return fmt::format("{} bytes of {} from {} on are zeros now", bytes, path, at);
+    const uint64_t length = kind == 0 ? kSectorBytes : 8 * kSectorBytes;
+    const uint64_t at = sector / length * length;
+    const uint64_t end = std::min(at + length, spared > 0 ? written.back() + kSectorBytes : bytes.size());
+    files_.overwrite(path, at, std::string(end - at, '\0'));
+    return fmt::format("{} bytes of {} from {} on are zeros now", end - at, path, at);
   }
 
   std::string misdirect(Random& random) {

@@ -10,6 +10,8 @@ namespace decree::lab {
 
 namespace {
 
+constexpr size_t kHeldMax = 4000;  // socket buffers end
+
 std::unique_ptr<Disk> make_disk(const Swarm& swarm) {
   return swarm.real_log ? make_wal_disk(swarm.segment_bytes) : make_model_disk();
 }
@@ -56,7 +58,8 @@ World::World(uint64_t seed, const Swarm& swarm, const RunOptions& options)
       ghost_(swarm_.members, swarm_.members / 2 + 1, swarm_.members / 2 + 1),
       trace_(options.trace),
       connected_((swarm_.members + 1) * (swarm_.members + 1), false),
-      link_generation_((swarm_.members + 1) * (swarm_.members + 1), 0) {
+      link_generation_((swarm_.members + 1) * (swarm_.members + 1), 0),
+      held_((swarm_.members + 1) * (swarm_.members + 1)) {
   for (uint32_t n = 1; n <= swarm_.members; ++n)
     members_.push_back(std::make_unique<SimMember>(*this, NodeId(n), make_disk(swarm_)));
   if (options.record != nullptr) recorder_ = std::make_unique<Recorder>(swarm_, options.record);
@@ -144,6 +147,9 @@ void World::dispatch(const Event& event) {
     case EventKind::heal:
       on_heal(event.a);
       break;
+    case EventKind::upset:
+      upset(static_cast<uint32_t>(event.a));
+      break;
     case EventKind::phase:
       on_phase();
       break;
@@ -177,13 +183,19 @@ void World::send(NodeId from, NodeId to, uint64_t boot, Message message) {
   if (connected && script_ == nullptr) fate = network_.judge(from.value, to.value, is_beat, queue_.now_us());
   if (trace_.wanted() && (!is_beat || options_.trace_beats))
     note(from.value, "send",
-         fmt::format("\"to\":{},\"boot\":{},\"arrives_us\":{},\"message\":\"{}\",{}", to.value, boot,
-                     arrival(fate), message_name(message), trace_fields(message)));
+         fmt::format("\"to\":{},\"boot\":{},\"arrives_us\":{},{}\"message\":\"{}\",{}", to.value, boot,
+                     arrival(fate), fate.held ? "\"held\":true," : "", message_name(message),
+                     trace_fields(message)));
   if (script_ != nullptr) {
     script_->on_send(from, to, std::move(message), connected);
     return;
   }
   const uint32_t ordinal = recorder_ ? recorder_->on_send(from.value, to.value, message.index()) : 0;
+  if (fate.held) {
+    std::deque<Flight>& held = held_[from.value * (swarm_.members + 1) + to.value];
+    if (held.size() < kHeldMax) held.push_back(Flight{from, to, std::move(message), ordinal});
+    return;
+  }
   Event e;
   e.kind = EventKind::deliver;
   e.member = static_cast<uint8_t>(to.value);
@@ -195,6 +207,19 @@ void World::send(NodeId from, NodeId to, uint64_t boot, Message message) {
     e.a = flights_.put(Flight{from, to, std::move(message), ordinal, member(from.value).life()});
     queue_.schedule(fate.delay_us[0], e);
   }
+}
+
+// The link is open again and its connection lives: what was sent into the cut arrives, in order.
+void World::release_held(uint32_t from, uint32_t to) {
+  std::deque<Flight>& held = held_[from * (swarm_.members + 1) + to];
+  for (Flight& flight : held) {
+    Event e;
+    e.kind = EventKind::deliver;
+    e.member = static_cast<uint8_t>(to);
+    e.a = flights_.put(std::move(flight));
+    queue_.schedule(swarm_.network.delay_us, e);
+  }
+  held.clear();
 }
 
 void World::connect(uint32_t a, uint32_t b, int64_t delay_us) {
@@ -218,6 +243,7 @@ void World::disconnect(uint32_t a, uint32_t b, int64_t delay_us) {
   if (recorder_ && !process_event_) recorder_->on_step(StepKind::disconnect, a, b);
   for (const auto& [x, y] : {std::pair{a, b}, std::pair{b, a}}) {
     connected_[x * (swarm_.members + 1) + y] = false;
+    held_[x * (swarm_.members + 1) + y].clear();
     if (!member(x).running()) continue;
     Event e;
     e.kind = EventKind::link_notice;

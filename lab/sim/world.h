@@ -5,6 +5,7 @@
 // does, then all faults stop, and the cluster must get going, answer everything that is pending, and agree.
 #pragma once
 
+#include <deque>
 #include <memory>
 #include <ostream>
 #include <string>
@@ -135,6 +136,8 @@ class World {
   void on_process_end(uint32_t node);
   void on_process_start(uint32_t node);
   void schedule_start(uint32_t node, int64_t delay_us);
+  // An Election was won: the moment at which much is proposed and little of it is known.
+  void on_new_leader(uint32_t node);
 
  private:
   friend class Script;
@@ -154,6 +157,7 @@ class World {
     uint32_t b = 0;
     uint64_t links = 0;  // that were cut
     bool heals = false;
+    bool holds = false;  // the cut links hold what is sent
   };
 
   void live();
@@ -181,8 +185,11 @@ class World {
   bool put_back_old_image(uint32_t node);
   bool old_disk_about() const;
   void on_heal(uint64_t number);
-  void cut(uint64_t links);
-  void uncut(uint64_t links);
+  void cut(uint64_t links, bool holds);
+  void uncut(uint64_t links, bool holds);
+  void release_held(uint32_t from, uint32_t to);
+  void upset(uint32_t node);
+  void inflict(FaultKind kind, uint32_t node);
   uint64_t all_but_chain();
   uint64_t all_but_links_of(uint32_t hub) const;
   void swizzle();
@@ -224,6 +231,7 @@ class World {
   // Which connection of a pair is the present one: the late end of an old one says nothing about its
   // successor.
   std::vector<uint32_t> link_generation_;
+  std::vector<std::deque<Flight>> held_;  // (from, to): sent into a cut that holds
   std::unique_ptr<Recorder> recorder_;
   Script* script_ = nullptr;    // while a schedule is followed
   bool process_event_ = false;  // connections change because a process ends or starts
@@ -231,6 +239,7 @@ class World {
   std::vector<Slot> newly_chosen_;  // filled by the ghost when there is a trace
   Breach breach_;
   bool faults_on_ = true;
+  bool upset_next_leader_ = false;
   uint32_t core_ = 0;  // second phase: the members that must get going; bit per member
   bool clients_on_ = true;
   uint32_t phase_ = 0;

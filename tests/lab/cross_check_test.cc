@@ -179,9 +179,9 @@ TEST(CrossCheck, WhatTheSearchPerKeyRefusesTheReplayRefuses) {
 
 TEST(CrossCheck, BothAcceptWhatTheSimulatorRecords) {
   RunOptions options;
-  options.limits.scale = 0.05;
+  options.limits.scale = 0.1;
   uint64_t operations = 0;
-  for (uint64_t seed = 1; seed <= 20; ++seed) {
+  for (uint64_t seed = 1; seed <= 40; ++seed) {
     std::stringstream text;
     options.history = &text;
     ASSERT_FALSE(World(seed, options).run().breach) << "seed " << seed;

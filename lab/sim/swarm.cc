@@ -65,7 +65,8 @@ void draw_limits(Random& r, Swarm* s) {
   if (draws(0.3)) o.stalled_bill_ticks = static_cast<uint32_t>(pick(r, {30, 60, 200}));
   if (draws(0.7)) s->snapshot_every = pick(r, {5, 20, 100, 500});
   s->transfer_chunk_bytes = static_cast<uint32_t>(pick(r, {1000, 8000, 64000}));
-  s->segment_bytes = pick(r, {4096, 16384, 65536});
+  // Without snapshots no segment is ever dropped: thousands of small ones are slow and show nothing.
+  s->segment_bytes = s->snapshot_every == 0 ? 65536 : pick(r, {4096, 16384, 65536});
   s->turn_spent = draws(0.2) ? 0.2 : 0;
   if (draws(0.2)) s->transfer_chunks_inflight = static_cast<uint32_t>(pick(r, {1, 4}));
   if (draws(0.2)) s->inputs_per_turn_max = static_cast<uint32_t>(pick(r, {1, 3, 20}));

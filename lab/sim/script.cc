@@ -8,6 +8,12 @@
 
 namespace decree::lab {
 
+namespace {
+
+constexpr int kDeliveriesMax = 10'000;  // in one instant
+
+}  // namespace
+
 // ---- Recorder ----
 
 Recorder::Recorder(const Swarm& swarm, Schedule* out) : out_(out) {
@@ -306,7 +312,13 @@ bool Script::pump_once() {
     if (world_.breach_) return false;
     any = take(event) || any;
   }
-  while (!automatic_.empty() && !world_.breach_) {
+  for (int deliveries = 0; !automatic_.empty() && !world_.breach_; ++deliveries) {
+    if (deliveries == kDeliveriesMax) {
+      world_.fail(
+          "rest",
+          "members answer each other without end while no time passes; let some messages arrive by steps");
+      return false;
+    }
     Flight flight = std::move(automatic_.front());
     automatic_.pop_front();
     deliver(flight.from, flight.to, std::move(flight.message));

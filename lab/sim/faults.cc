@@ -177,7 +177,7 @@ void World::on_new_leader(uint32_t node) {
 
 // It dies, is cut off, or is heard by some only.
 void World::upset(uint32_t node) {
-  if (!faults_on_ || !member(node).running()) return;
+  if (!faults_on_ || !member(node).running() || old_disk_about()) return;
   constexpr FaultKind kHow[] = {FaultKind::crash_one, FaultKind::cut_member, FaultKind::cut_one_way,
                                 FaultKind::cut_link,  FaultKind::cut_halves, FaultKind::pause};
   inflict(kHow[fault_random_.below(std::size(kHow))], node);

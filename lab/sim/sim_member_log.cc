@@ -68,7 +68,7 @@ std::string SimMember::put_back_or_keep(Random& random) {
 }
 
 bool SimMember::could_forget() const {
-  return !running() || crash_at_promise_.has_value() || disk_->has_injected_error();
+  return !running() || crash_at_write_.has_value() || disk_->has_injected_error();
 }
 
 int64_t SimMember::sync_time_us() {

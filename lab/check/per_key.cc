@@ -5,7 +5,7 @@
 #include <map>
 #include <optional>
 #include <set>
-#include <unordered_map>
+#include <string_view>
 #include <unordered_set>
 #include <vector>
 
@@ -20,7 +20,7 @@ namespace {
 struct KeyState {
   bool exists = false;
   int64_t version = 0;
-  std::string value;
+  size_t value = 0;  // its rank among all that occur: histories are long, and so are values
   friend bool operator==(const KeyState&, const KeyState&) = default;
 };
 
@@ -30,6 +30,11 @@ struct Effect {
   std::string value;           // put
   std::optional<SeenKv> seen;  // expect: what a read saw; none = absent
   Comparison comparison;       // compare: must hold
+  size_t rank = 0;             // of the value of whichever it is
+
+  const std::string& text() const {
+    return kind == Kind::put ? value : kind == Kind::expect && seen ? seen->value : comparison.value;
+  }
 };
 
 // An operation as the one key sees it: any one of the alternatives happened, atomically.
@@ -41,13 +46,16 @@ struct KeyOperation {
   // Which of several to try first, and nothing else: what the revisions say decides no verdict, but a good
   // history is then found good without going back, however many operations overlap.
   std::pair<int64_t, bool> hint;
+
+  bool returns() const { return ret != std::numeric_limits<int64_t>::max(); }
 };
 
-bool holds(const Comparison& c, const KeyState& s, bool* decidable) {
+bool holds(const Effect& effect, const KeyState& s, bool* decidable) {
+  const Comparison& c = effect.comparison;
   int order = 0;
   if (c.target == CompareTarget::value) {
     if (!s.exists) return false;
-    order = s.value.compare(c.value);
+    order = s.value < effect.rank ? -1 : s.value > effect.rank ? 1 : 0;
   } else if (c.target == CompareTarget::version || !s.exists || c.number == 0) {
     // create and mod revisions are unknown here, but zero for a missing key and positive otherwise
     const int64_t have = !s.exists ? 0 : c.target == CompareTarget::version ? s.version : 1;
@@ -76,23 +84,23 @@ bool run(const std::vector<Effect>& effects, KeyState* s) {
       case Effect::Kind::put:
         s->version = s->exists ? s->version + 1 : 1;
         s->exists = true;
-        s->value = e.value;
+        s->value = e.rank;
         break;
       case Effect::Kind::remove:
         *s = KeyState{};
         break;
       case Effect::Kind::expect:
         if (s->exists != e.seen.has_value()) return false;
-        if (s->exists && (s->value != e.seen->value || s->version != e.seen->version)) return false;
+        if (s->exists && (s->value != e.rank || s->version != e.seen->version)) return false;
         break;
       case Effect::Kind::compare: {
         bool decidable = true;
-        if (!holds(e.comparison, *s, &decidable) && decidable) return false;
+        if (!holds(e, *s, &decidable) && decidable) return false;
         break;
       }
       case Effect::Kind::compare_any: {
         bool decidable = true;
-        if (holds(e.comparison, *s, &decidable) && decidable) return false;  // must NOT hold
+        if (holds(e, *s, &decidable) && decidable) return false;  // must NOT hold
         break;
       }
     }
@@ -159,17 +167,42 @@ KeyOperation project(const Operation& op, const std::string& key) {
   return k;
 }
 
-// Depth-first over linearization orders; remembers (set of done operations, state) that led nowhere.
+// 128 bits of what a number stands for.
+struct Mark {
+  uint64_t hi = 0;
+  uint64_t lo = 0;
+  friend bool operator==(const Mark&, const Mark&) = default;
+  Mark operator^(const Mark& other) const { return {hi ^ other.hi, lo ^ other.lo}; }
+};
+struct MarkHash {
+  size_t operator()(const Mark& m) const { return m.lo; }
+};
+uint64_t mixed(uint64_t x) {  // SplitMix64
+  x += 0x9e3779b97f4a7c15ULL;
+  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ULL;
+  x = (x ^ (x >> 27)) * 0x94d049bb133111ebULL;
+  return x ^ (x >> 31);
+}
+Mark mark_of(uint64_t n) { return {mixed(n), mixed(~n)}; }
+
+// Depth-first over linearization orders; remembers (set of done operations, state) that led nowhere. Of a set
+// it remembers a mark of 128 bits: two of a billion sets that share one are not to be feared.
 class Search {
  public:
   Search(std::vector<KeyOperation> ops, uint64_t steps_max) : ops_(std::move(ops)), steps_max_(steps_max) {
     std::sort(ops_.begin(), ops_.end(),
               [](const KeyOperation& a, const KeyOperation& b) { return a.invoke < b.invoke; });
-    done_.assign(ops_.size(), false);
-    for (const KeyOperation& op : ops_) open_ += op.ret != std::numeric_limits<int64_t>::max();
+    rank_values();
+    next_.resize(ops_.size() + 1);
+    previous_.resize(ops_.size() + 1);
+    for (size_t i = 0; i <= ops_.size(); ++i) {
+      next_[i] = i == ops_.size() ? 0 : i + 1;
+      previous_[i] = i == 0 ? ops_.size() : i - 1;
+    }
+    for (const KeyOperation& op : ops_) open_ += op.returns();
   }
   Judgement run() {
-    const bool found = descend(0, KeyState{});
+    const bool found = descend(KeyState{});
     if (found) return Judgement::good;
     return steps_ > steps_max_ ? Judgement::undecided : Judgement::bad;
   }
@@ -178,76 +211,92 @@ class Search {
   const Operation* stuck_at() const { return stuck_; }
 
  private:
-  bool descend(size_t first, const KeyState& state) {
+  void rank_values() {
+    std::map<std::string_view, size_t> ranks;
+    const auto each = [this](const auto& what) {
+      for (KeyOperation& op : ops_)
+        for (std::vector<Effect>& effects : op.alternatives)
+          for (Effect& e : effects) what(e);
+    };
+    each([&ranks](const Effect& e) { ranks.emplace(e.text(), 0); });
+    size_t rank = 0;
+    for (auto& [text, r] : ranks) r = rank++;
+    each([&ranks](Effect& e) { e.rank = ranks.at(e.text()); });
+  }
+
+  bool descend(const KeyState& state) {
     if (open_ == 0) return true;
     if (++steps_ > steps_max_) return false;
-    while (first < ops_.size() && done_[first]) ++first;
     int64_t limit = std::numeric_limits<int64_t>::max();
     const KeyOperation* earliest = nullptr;
-    for (size_t i = first; i < ops_.size() && ops_[i].invoke <= limit; ++i)
-      if (!done_[i] && ops_[i].ret < limit) {
-        limit = ops_[i].ret;
-        earliest = &ops_[i];
-      }
+    size_t candidate = kNone;
+    size_t candidates = 0;
+    for (size_t i = next_.back(); i < ops_.size() && ops_[i].invoke <= limit; i = next_[i], ++candidates) {
+      if (candidate == kNone || ops_[i].hint < ops_[candidate].hint) candidate = i;
+      if (ops_[i].ret >= limit) continue;
+      limit = ops_[i].ret;
+      earliest = &ops_[i];
+    }
     if (earliest != nullptr && limit > furthest_) {
       furthest_ = limit;
       stuck_ = earliest->op;
     }
-    if (!memory_.insert(fingerprint(first, state)).second) return false;
-    for (const size_t i : candidates(first, limit)) {
-      for (const std::vector<Effect>& effects : ops_[i].alternatives) {
-        KeyState next = state;
-        if (!decree::lab::run(effects, &next)) continue;
-        const bool returns = ops_[i].ret != std::numeric_limits<int64_t>::max();
-        if (!returns && next == state) continue;  // never happened is the same
-        done_[i] = true;
-        open_ -= returns;
-        if (descend(first, next)) return true;
-        done_[i] = false;
-        open_ += returns;
-        if (steps_ > steps_max_) return false;
-      }
+    if (!memory_.insert(done_ ^ mark_of(state)).second) return false;
+    if (try_next(candidate, state)) return true;
+    // A good history seldom comes here: no list of the others is kept for each step before.
+    for (const size_t i : others(candidate, limit))
+      if (steps_ > steps_max_ || try_next(i, state)) return steps_ <= steps_max_;
+    return false;
+  }
+
+  bool try_next(size_t i, const KeyState& state) {
+    const KeyOperation& op = ops_[i];
+    for (const std::vector<Effect>& effects : op.alternatives) {
+      KeyState next = state;
+      if (!decree::lab::run(effects, &next)) continue;
+      if (!op.returns() && next == state) continue;  // never happened is the same
+      next_[previous_[i]] = next_[i];
+      previous_[next_[i]] = previous_[i];
+      done_ = done_ ^ mark_of(i);
+      open_ -= op.returns();
+      if (descend(next)) return true;
+      next_[previous_[i]] = previous_[next_[i]] = i;
+      done_ = done_ ^ mark_of(i);
+      open_ += op.returns();
+      if (steps_ > steps_max_) return false;
     }
     return false;
   }
 
-  // What may come next: everything invoked before the first of the open ones returned.
-  std::vector<size_t> candidates(size_t first, int64_t limit) const {
+  // What else may come next: everything invoked before the first of the open ones returned.
+  std::vector<size_t> others(size_t tried, int64_t limit) const {
     std::vector<size_t> out;
-    for (size_t i = first; i < ops_.size() && ops_[i].invoke <= limit; ++i)
-      if (!done_[i]) out.push_back(i);
+    for (size_t i = next_.back(); i < ops_.size() && ops_[i].invoke <= limit; i = next_[i])
+      if (i != tried) out.push_back(i);
     std::stable_sort(out.begin(), out.end(),
                      [this](size_t a, size_t b) { return ops_[a].hint < ops_[b].hint; });
     return out;
   }
 
-  std::string fingerprint(size_t first, const KeyState& s) {
-    std::string f = std::to_string(first);
-    f += s.exists ? '+' : '-';
-    f += std::to_string(s.version);
-    f += '=';
-    // A number for the value: long values times millions of remembered states would not fit into memory.
-    f += std::to_string(value_numbers_.try_emplace(s.value, value_numbers_.size()).first->second);
-    f += '|';
-    // Beyond `first` only few are done: those that overlap it, and unknown ones.
-    for (size_t i = first, end = last_done() + 1; i < end && i < done_.size(); ++i) f += done_[i] ? '1' : '0';
-    return f;
+  static Mark mark_of(size_t i) { return decree::lab::mark_of(i); }
+  static Mark mark_of(const KeyState& s) {
+    const uint64_t value = mixed(s.value + (s.exists ? 1 : 0));
+    return {mixed(value ^ static_cast<uint64_t>(s.version)), mixed(~value + static_cast<uint64_t>(s.version))};
   }
-  size_t last_done() const {
-    for (size_t i = done_.size(); i > 0; --i)
-      if (done_[i - 1]) return i - 1;
-    return 0;
-  }
+
+  static constexpr size_t kNone = static_cast<size_t>(-1);
 
   std::vector<KeyOperation> ops_;
   const uint64_t steps_max_;
-  std::vector<bool> done_;
-  size_t open_ = 0;
+  // Those not done, in the order of their calls: a ring through the place behind the last.
+  std::vector<size_t> next_;
+  std::vector<size_t> previous_;
+  Mark done_;
+  size_t open_ = 0;  // not done, and returned
   uint64_t steps_ = 0;
   int64_t furthest_ = std::numeric_limits<int64_t>::min();
   const Operation* stuck_ = nullptr;
-  std::unordered_set<std::string> memory_;
-  std::unordered_map<std::string, size_t> value_numbers_;
+  std::unordered_set<Mark, MarkHash> memory_;
 };
 
 std::set<std::string> single_keys(const History& history) {

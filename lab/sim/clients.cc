@@ -197,7 +197,17 @@ void World::finish(uint32_t client, uint64_t serial, OpOutcome outcome) {
   e.kind = EventKind::client_next;
   e.a = client;
   const int64_t think = c.is_probe || outcome != OpOutcome::ok ? 100'000 : swarm_.think_us;
-  queue_.schedule(static_cast<int64_t>(client_random_.exponential(static_cast<uint64_t>(think))), e);
+  const auto delay = static_cast<int64_t>(client_random_.exponential(static_cast<uint64_t>(think)));
+  queue_.schedule(c.is_probe ? delay : delay + rest_after(delay), e);
+}
+
+// What would fall into a rest waits for the next burst.
+int64_t World::rest_after(int64_t delay_us) {
+  if (swarm_.rest_us == 0) return 0;
+  const int64_t period = swarm_.burst_us + swarm_.rest_us;
+  const int64_t at = (queue_.now_us() + delay_us) % period;
+  if (at < swarm_.burst_us) return 0;
+  return period - at + static_cast<int64_t>(client_random_.below(static_cast<uint64_t>(swarm_.burst_us) / 4 + 1));
 }
 
 }  // namespace decree::lab

@@ -50,6 +50,8 @@ class Script {
   // Steps begun so far; kAll once the steps are over.
   static constexpr size_t kAll = SIZE_MAX;
   size_t followed() const { return followed_; }
+  // The members answered each other without end while no time passed: given up there, without a verdict.
+  bool endless() const { return endless_; }
   bool wants_fork() const { return schedule_.forks && at_ + kForkedSteps >= schedule_.steps.size(); }
 
  private:
@@ -71,6 +73,7 @@ class Script {
   const Schedule& schedule_;
   size_t at_ = 0;
   size_t followed_ = 0;
+  bool endless_ = false;
   std::deque<Flight> automatic_;
   // By link, newest last; nothing where it was sent without a connection.
   std::vector<std::array<std::deque<std::optional<Message>>, kMessageKinds>> sent_;

@@ -466,7 +466,7 @@ void SimMember::send(NodeId to, Message message) {
   world_.ghost().on_send(self_, boot_, message);
   const bool acknowledges =
       std::holds_alternative<Accepted>(message) || std::holds_alternative<Promise>(message);
-  if (acknowledges && world_.wants_fork(random_)) check_fork();
+  if (acknowledges && world_.wants_fork(random_, *disk_)) check_fork();
   world_.send(self_, to, boot_, std::move(message));
 }
 

@@ -117,6 +117,18 @@ void draw_operations(Random& r, Swarm* s) {
   s->ranges = static_cast<uint32_t>(r.below(101 - s->puts - s->removes));
 }
 
+// What a run costs is what is asked in it. Beyond this many operations there is little new in a run, and the
+// time is better spent on another: a load that is as dense as drawn, with rests between.
+void draw_bursts(Random& r, Swarm* s) {
+  constexpr double kOperationsMax = 6000;
+  const auto round_us = static_cast<double>(s->think_us + 2 * s->network.delay_us + s->disk.sync_us + kMs);
+  const double asked = s->clients * static_cast<double>(s->fault_phase_us) / round_us;
+  if (asked <= kOperationsMax) return;
+  const double period = static_cast<double>(pick(r, {2, 6, 20})) * kSecond;
+  s->burst_us = static_cast<int64_t>(period * kOperationsMax / asked);
+  s->rest_us = static_cast<int64_t>(period) - s->burst_us;
+}
+
 }  // namespace
 
 const char* fault_name(FaultKind kind) { return kFaultNames[static_cast<int>(kind)]; }
@@ -166,6 +178,7 @@ Swarm draw_swarm(uint64_t seed, const SwarmLimits& limits) {
     s.think_us = static_cast<int64_t>(pick(r, {200, 1000, 3000})) * kMs;
     s.old_reads = 0;
   }
+  draw_bursts(r, &s);
   return s;
 }
 
@@ -179,14 +192,15 @@ std::string describe(const Swarm& s) {
       "us, loss {:.3f}, "
       "dup {:.3f}, straggle "
       "{:.3f}, {}; disk {}+{} us, stall {:.3f}; {} log, {} store{}, snapshot every {}, compaction every {} "
-      "ms, turn delay {} us",
+      "ms, turn delay {} us, think {} us{}",
       s.members, s.clients, s.keys, s.fault_phase_us / kSecond, faults, s.fault_length_us / kMs,
       s.halting_run ? "disks may all be damaged, " : "", s.liveness_core ? "a quorum" : "all",
       s.network.delay_us, s.network.jitter_us, s.network.loss, s.network.duplicate, s.network.straggle,
       s.network.in_order ? "in order" : "any order", s.disk.sync_us, s.disk.jitter_us, s.disk.stall,
       s.real_log ? "real" : "model", s.real_store ? "real" : "toy",
       s.request_layer ? " behind the request layer" : "", s.snapshot_every, s.compact_mean_us / kMs,
-      s.turn_delay_us);
+      s.turn_delay_us, s.think_us,
+      s.rest_us == 0 ? "" : fmt::format(", bursts of {} ms and rests of {}", s.burst_us / kMs, s.rest_us / kMs));
 }
 
 }  // namespace decree::lab

@@ -94,6 +94,7 @@ RunResult World::run(const Schedule* schedule, size_t* steps_followed) {
     fail("check", failed.sentence);
   }
   if (script && steps_followed != nullptr) *steps_followed = script->followed();
+  if (script) result.endless = script->endless();
   for (const Operation& op : history_) {
     ++statistics_.operations;
     (op.outcome == OpOutcome::ok     ? statistics_.ok
@@ -123,8 +124,13 @@ void World::live() {
   while (!finished_ && !breach_ && !queue_.empty()) dispatch(queue_.pop());
 }
 
-bool World::wants_fork(Random& random) const {
-  return script_ != nullptr ? script_->wants_fork() : random.chance(swarm_.fork_check);
+bool World::wants_fork(Random& random, const Disk& disk) const {
+  if (script_ != nullptr) return script_->wants_fork();
+  if (!random.chance(swarm_.fork_check)) return false;
+  // A long log takes its time to be read, and most of it is the same as at the last fork.
+  constexpr double kShortLogBytes = 100'000;
+  const auto log_bytes = static_cast<double>(disk.log_bytes());
+  return log_bytes <= kShortLogBytes || random.chance(kShortLogBytes / log_bytes);
 }
 
 void World::dispatch(const Event& event) {

@@ -69,6 +69,7 @@ struct RunResult {
   Breach breach;  // empty: clean
   int64_t at_us = 0;
   uint64_t trace_hash = 0;
+  bool endless = false;  // a schedule that was given up: Script::endless()
   RunStatistics statistics;
 };
 
@@ -102,7 +103,7 @@ class World {
   Random& random() { return random_; }
   bool faults_on() const { return faults_on_; }
   Recorder* recorder() { return recorder_.get(); }  // null: nobody writes down
-  bool wants_fork(Random& random) const;
+  bool wants_fork(Random& random, const Disk& disk) const;
   uint32_t members() const { return swarm_.members; }
   // All others run, remember that the member's disk held more than `writes`, and nothing is under way that
   // would make one of them forget.
@@ -169,6 +170,7 @@ class World {
   void on_chore();
   void schedule_chore();
   void client_late(uint32_t client, uint64_t serial);
+  int64_t rest_after(int64_t delay_us);
   Operation make_operation(uint32_t client);
   SimpleRequest make_request(uint32_t client, OpKind kind);
   std::string key(uint64_t n) const;

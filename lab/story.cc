@@ -68,7 +68,8 @@ ScriptResult tell_story(const Schedule& schedule, std::ostream& out) {
     out << fmt::format("{} is broken: {}\n", result.run.breach.invariant, result.run.breach.sentence);
   else if (result.run.endless)
     out << fmt::format(
-        "given up in step {}: the members answer each other without end while no time passes; let some messages "
+        "given up in step {}: the members answer each other without end while no time passes; let some "
+        "messages "
         "arrive by steps of their own\n",
         result.steps_followed);
   else

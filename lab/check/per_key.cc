@@ -281,7 +281,8 @@ class Search {
   static Mark mark_of(size_t i) { return decree::lab::mark_of(i); }
   static Mark mark_of(const KeyState& s) {
     const uint64_t value = mixed(s.value + (s.exists ? 1 : 0));
-    return {mixed(value ^ static_cast<uint64_t>(s.version)), mixed(~value + static_cast<uint64_t>(s.version))};
+    return {mixed(value ^ static_cast<uint64_t>(s.version)),
+            mixed(~value + static_cast<uint64_t>(s.version))};
   }
 
   static constexpr size_t kNone = static_cast<size_t>(-1);

@@ -207,7 +207,8 @@ int64_t World::rest_after(int64_t delay_us) {
   const int64_t period = swarm_.burst_us + swarm_.rest_us;
   const int64_t at = (queue_.now_us() + delay_us) % period;
   if (at < swarm_.burst_us) return 0;
-  return period - at + static_cast<int64_t>(client_random_.below(static_cast<uint64_t>(swarm_.burst_us) / 4 + 1));
+  return period - at +
+         static_cast<int64_t>(client_random_.below(static_cast<uint64_t>(swarm_.burst_us) / 4 + 1));
 }
 
 }  // namespace decree::lab

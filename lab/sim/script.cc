@@ -10,8 +10,8 @@ namespace decree::lab {
 
 namespace {
 
-// In one instant. Nothing says that members come to rest while no time passes; a schedule that asks for it cannot
-// be followed, and proves nothing.
+// In one instant. Nothing says that members come to rest while no time passes; a schedule that asks for it
+// cannot be followed, and proves nothing.
 constexpr int kDeliveriesMax = 10'000;
 
 }  // namespace

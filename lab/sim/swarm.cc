@@ -200,7 +200,8 @@ std::string describe(const Swarm& s) {
       s.real_log ? "real" : "model", s.real_store ? "real" : "toy",
       s.request_layer ? " behind the request layer" : "", s.snapshot_every, s.compact_mean_us / kMs,
       s.turn_delay_us, s.think_us,
-      s.rest_us == 0 ? "" : fmt::format(", bursts of {} ms and rests of {}", s.burst_us / kMs, s.rest_us / kMs));
+      s.rest_us == 0 ? ""
+                     : fmt::format(", bursts of {} ms and rests of {}", s.burst_us / kMs, s.rest_us / kMs));
 }
 
 }  // namespace decree::lab

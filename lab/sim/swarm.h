@@ -92,7 +92,8 @@ struct Swarm {
   uint32_t clients = 4;
   uint32_t keys = 4;
   int64_t think_us = 0;
-  // Clients that would ask more than a run has time for do it in bursts, and rest between them; 0: never rest.
+  // Clients that would ask more than a run has time for do it in bursts, and rest between them; 0: never
+  // rest.
   int64_t burst_us = 0;
   int64_t rest_us = 0;
   int64_t patience_us = 0;

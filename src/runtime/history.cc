@@ -1,5 +1,7 @@
 #include "runtime/history.h"
 
+#include <sys/mman.h>
+
 #include <algorithm>
 #include <bit>
 
@@ -34,14 +36,22 @@ struct History::Taken {
   uint64_t at_us;
 };
 
-History::History(uint32_t slots, NodeId self, uint64_t boot)
-    : self_(self), boot_(boot), cells_(nullptr, &std::free), taken_(nullptr, &std::free) {
+void History::Unmap::operator()(void* pages) const { ::munmap(pages, bytes); }
+
+template <class T>
+History::Pages<T> History::zero_pages(size_t count) {
+  const size_t bytes = count * sizeof(T);
+  void* pages = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  DECREE_CHECK(pages != MAP_FAILED, "no memory for the history of slots");
+  return Pages<T>(static_cast<T*>(pages), Unmap{bytes});
+}
+
+History::History(uint32_t slots, NodeId self, uint64_t boot) : self_(self), boot_(boot) {
   if (slots == 0) return;
   const size_t size = std::bit_ceil<size_t>(slots);
   mask_ = size - 1;
-  cells_.reset(static_cast<Cell*>(std::calloc(size, sizeof(Cell))));
-  taken_.reset(static_cast<Taken*>(std::calloc(size, sizeof(Taken))));
-  DECREE_CHECK(cells_ && taken_, "no memory for the history of slots");
+  cells_ = zero_pages<Cell>(size);
+  taken_ = zero_pages<Taken>(size);
   marks_.reserve(kMarksMax);
 }
 

@@ -6,7 +6,7 @@
 #pragma once
 
 #include <array>
-#include <cstdlib>
+#include <cstddef>
 #include <memory>
 #include <vector>
 
@@ -50,9 +50,16 @@ class History {
   static constexpr size_t kMarksMax = 1024;
   struct Cell;
   struct Taken;
-  // From calloc: a page costs memory when its first slot comes, not before.
+  // From the system, all zero: a page costs memory when its first slot comes, not before. (An allocator's
+  // calloc may write the zeros itself, and mimalloc's does.)
+  struct Unmap {
+    size_t bytes;
+    void operator()(void* pages) const;
+  };
   template <class T>
-  using Pages = std::unique_ptr<T[], decltype(&std::free)>;
+  using Pages = std::unique_ptr<T[], Unmap>;
+  template <class T>
+  static Pages<T> zero_pages(size_t count);
   struct Pending {
     LogToken token;
     SlotRange slots;

@@ -10,6 +10,7 @@ whatever else the machine does.
   bench/compare.py --quick                  a glance: about 4 minutes
   bench/compare.py --only put,failover      some sections
   bench/compare.py --systems etcd           one system alone
+  bench/compare.py --only failover-table    fail-over with default and tuned timers, leader killed or silent: about 40 minutes
 """
 import argparse
 import datetime
@@ -23,9 +24,12 @@ import subprocess
 import sys
 import time
 
+from failover import FailoverTable
+
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 LOADS = ["put", "range", "serializable", "txn", "mixed"]
 SECTIONS = LOADS + ["start", "memory", "failover"]
+ASKED_FOR_BY_NAME = ["failover-table"]
 MEMBERS = 3
 QUOTA_BYTES = 8 << 30  # the load runs keep their history; neither system shall stop at 2 GiB
 
@@ -56,6 +60,7 @@ class Cluster:
         self.client_ports = [port_base + 10 * i for i in range(MEMBERS)]
         self.peer_ports = [port_base + 10 * i + 1 for i in range(MEMBERS)]
         self.processes = [None] * MEMBERS
+        self.more_flags = []
         shutil.rmtree(folder, ignore_errors=True)
         os.makedirs(folder)
 
@@ -76,7 +81,7 @@ class Cluster:
                    "--listen-client-urls", client, "--advertise-client-urls", client,
                    "--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer,
                    "--initial-cluster", initial, "--initial-cluster-state", "new",
-                   "--initial-cluster-token", "bench", "--quota-backend-bytes", str(QUOTA_BYTES)]
+                   "--initial-cluster-token", "bench", "--quota-backend-bytes", str(QUOTA_BYTES), *self.more_flags]
         log = open(os.path.join(self.folder, f"m{i}.log"), "ab")
         self.processes[i] = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         log.close()
@@ -137,6 +142,7 @@ class Bench:
         self.results = []  # raw samples, one dict each
         self.binaries = {"etcd": args.etcd, "decreed": args.decreed}
         self.current = None
+        self.table = None  # of fail-over times, when asked for
 
     # ---- Tools ----------------------------------------------------------------------------------
 
@@ -171,9 +177,10 @@ class Bench:
                   "--duration", "120s", "--connect-timeout", "120s")
         return time.monotonic() - since
 
-    def statuses(self, cluster):
+    def statuses(self, cluster, members=range(MEMBERS)):
+        endpoints = ",".join(f"127.0.0.1:{cluster.client_ports[i]}" for i in members)
         try:
-            text = subprocess.run([self.args.decree, "--endpoints", cluster.endpoints, "--timeout", "2s", "-w", "json", "status"],
+            text = subprocess.run([self.args.decree, "--endpoints", endpoints, "--timeout", "2s", "-w", "json", "status"],
                                   stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True).stdout
         except OSError as e:
             raise Failure(str(e))
@@ -350,6 +357,9 @@ class Bench:
                 for system in a.systems:
                     self.run_failover(system, 0, now)
                 left -= now
+        if "failover-table" in a.only:
+            self.table = FailoverTable(self, Failure)
+            self.table.run(a.table_trials)
 
 
 # ---- The tables -----------------------------------------------------------------------------------
@@ -460,7 +470,7 @@ def machine(args):
 def parse_arguments():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--systems", default="etcd,decreed", help="etcd, decreed or both (default)")
-    p.add_argument("--only", default=",".join(SECTIONS), help="sections: " + ", ".join(SECTIONS))
+    p.add_argument("--only", default=",".join(SECTIONS), help="sections: " + ", ".join(SECTIONS) + "; only by name: " + ", ".join(ASKED_FOR_BY_NAME))
     p.add_argument("--quick", action="store_true", help="one short round, fewer clients, 100,000 keys, 3 fail-overs")
     p.add_argument("--rounds", type=int, help="of the load sections (3)")
     p.add_argument("--duration", type=float, help="seconds a measurement (5)")
@@ -470,6 +480,7 @@ def parse_arguments():
     p.add_argument("--memory-keys", type=int, help="keys of 256 B (1000000)")
     p.add_argument("--memory-rounds", type=int, help="(1)")
     p.add_argument("--failover-trials", type=int, help="(10)")
+    p.add_argument("--table-trials", type=int, help="of each kind in the failover-table (50)")
     p.add_argument("--data-dir", default=os.path.join(ROOT, "build", "bench-data"), help="where the members keep their data: the disk that is measured")
     p.add_argument("--json", default=os.path.join(ROOT, "build", "bench.json"), help="where the samples and ratios go")
     p.add_argument("--port-base", type=int, default=22100)
@@ -479,9 +490,9 @@ def parse_arguments():
     p.add_argument("--decree", default=os.path.join(ROOT, "build", "release", "decree"), help="the generator")
     a = p.parse_args()
     quick = {"rounds": 1, "duration": 2.0, "warmup": 0.5, "clients": "1,64,256", "starts": 2, "memory_keys": 100_000, "memory_rounds": 1,
-             "failover_trials": 3}
+             "failover_trials": 3, "table_trials": 5}
     full = {"rounds": 3, "duration": 5.0, "warmup": 1.0, "clients": "1,8,64,256,1000", "starts": 2, "memory_keys": 1_000_000,
-            "memory_rounds": 1, "failover_trials": 10}
+            "memory_rounds": 1, "failover_trials": 10, "table_trials": 50}
     for name, value in (quick if a.quick else full).items():
         if getattr(a, name) is None:
             setattr(a, name, value)
@@ -494,8 +505,8 @@ def parse_arguments():
         if s not in ("etcd", "decreed"):
             p.error(f"there is no system \"{s}\"; choose from etcd, decreed")
     for s in a.only:
-        if s not in SECTIONS:
-            p.error(f"there is no section \"{s}\"; choose from {', '.join(SECTIONS)}")
+        if s not in SECTIONS + ASKED_FOR_BY_NAME:
+            p.error(f"there is no section \"{s}\"; choose from {', '.join(SECTIONS + ASKED_FOR_BY_NAME)}")
     needed = {"the generator": a.decree, **{s: {"etcd": a.etcd, "decreed": a.decreed}[s] for s in a.systems}}
     for what, binary in needed.items():
         if shutil.which(binary) is None:
@@ -532,9 +543,12 @@ def main():
     print(f"three members on loopback, members and generator share the cores; medians of {args.rounds} rounds (lowest..highest); cpu_us is server"
           " CPU per request over all members; ratio: how many times better than etcd")
     print(text)
-    arguments = {k: v for k, v in vars(args).items() if k in ("rounds", "duration", "warmup", "clients", "memory_keys", "failover_trials", "only", "quick")}
+    if bench.table is not None:
+        print(bench.table.markdown())
+    arguments = {k: v for k, v in vars(args).items() if k in ("rounds", "duration", "warmup", "clients", "memory_keys", "failover_trials", "table_trials", "only", "quick")}
     document = {"machine": info, "arguments": arguments, "failure": failure, "ratios": ratios,
-                "summary": [{"section": s, "clients": c, "metrics": m} for (s, c), m in summary.items()], "samples": bench.results}
+                "summary": [{"section": s, "clients": c, "metrics": m} for (s, c), m in summary.items()], "samples": bench.results,
+                "failover_table": bench.table.document() if bench.table else None}
     with open(args.json, "w") as f:
         json.dump(document, f, indent=1)
     print(f"samples and ratios: {os.path.relpath(args.json)}")

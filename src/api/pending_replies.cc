@@ -71,6 +71,7 @@ void PendingReplies::change(http::CallId call, Membership next, bool forced, Fin
 }
 
 void PendingReplies::read(http::CallId call, Finisher* finisher, uint32_t tag) {
+  if (left_) return finisher->on_failed(call, tag, kStopped);
   if (full(call, finisher, tag)) return;
   const Parked parked = park(call, finisher, tag, true);
   parked_.emplace(consensus_.read(), parked);
@@ -184,6 +185,22 @@ void PendingReplies::fail_all(const EtcdError& error) {
   for (const auto& [seq, parked] : parked_) all.push_back(parked);
   parked_.clear();
   for (const Parked& parked : all) fail(parked, error);
+}
+
+void PendingReplies::leave() {
+  left_ = true;
+  std::vector<uint64_t> reads;
+  for (const auto& [seq, parked] : parked_)
+    if (parked.is_read) reads.push_back(seq);
+  std::sort(reads.begin(), reads.end());
+  std::vector<Parked> all;
+  all.swap(retry_);
+  for (const uint64_t seq : reads) {
+    const auto it = parked_.find(seq);
+    all.push_back(std::move(it->second));
+    parked_.erase(it);
+  }
+  for (const Parked& parked : all) fail(parked, parked.is_read ? kStopped : refusal());
 }
 
 PendingCounters PendingReplies::counters() const { return counters_; }

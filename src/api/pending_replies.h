@@ -59,6 +59,9 @@ class PendingReplies final : public ConsensusSink {
 
   void expire(net::SteadyTime now);
   void fail_all(const EtcdError& error);
+  // This member is in the cluster no more. No leader confirms its reads: those that wait, and all that come,
+  // are told so. Proposals end by their own outcomes.
+  void leave();
   PendingCounters counters() const;
   // Address of the client that handed in proposal `seq`; empty when it is not known any more.
   std::string client_of(uint64_t seq) const { return clients_.find(seq); }
@@ -93,6 +96,7 @@ class PendingReplies final : public ConsensusSink {
   absl::flat_hash_map<uint64_t, Parked> parked_;
   std::vector<Parked> retry_;  // to be asked or submitted again at the next tick
   std::vector<uint64_t> expired_;
+  bool left_ = false;
   const Now now_;
   PendingCounters counters_;
   RecentClients clients_;

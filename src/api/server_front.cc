@@ -146,6 +146,11 @@ void ServerFront::shut_down() {
   impl_->metrics_server.shut_down();
 }
 
+void ServerFront::leave_cluster() {
+  shut_down();
+  impl_->context.pending.leave();
+}
+
 bool ServerFront::drained() const { return impl_->server.drained(); }
 
 void ServerFront::close() {

@@ -65,6 +65,8 @@ class ServerFront {
 
   // Clients are told to go elsewhere, calls in flight may finish. Then close().
   void shut_down();
+  // As shut_down(), and whatever waits for a leader to confirm it is told that none will.
+  void leave_cluster();
   bool drained() const;
   void close();
 

@@ -27,7 +27,7 @@ constexpr milliseconds reconnect_max{500};
 constexpr milliseconds drain_max{3000};
 constexpr milliseconds reconnect_at_start{10};
 constexpr size_t error_texts_max = 8;
-constexpr size_t gaps_max = 16;
+constexpr size_t gaps_max = 256;
 constexpr size_t prefill_clients = 256;  // filling a store with one client would take all day
 
 double seconds_between(SteadyTime from, SteadyTime to) {

@@ -249,7 +249,9 @@ void Replica::Impl::leader_says_decided(Ballot of, Slot decided) {
 // under a lower term that was not applied below it. A barrier that a later ballot found and chose ends
 // nothing.
 void Replica::Impl::settle_outcomes() {
-  if (in_doubt.empty() || barrier_applied.is_none()) return;
+  if (in_doubt.empty()) return;
+  if (membership.find(self) == nullptr) return settle_leaver();
+  if (barrier_applied.is_none()) return;
   const bool own = is_leader() && barrier_applied == ballot;
   const bool told = told_by == barrier_applied && told_decided >= barrier_applied_at;
   if (!own && !told && !planted(PlantedBug::settled_by_any_barrier)) return;
@@ -257,11 +259,25 @@ void Replica::Impl::settle_outcomes() {
   for (const auto& [id, submitted] : in_doubt)
     if (submitted.term < barrier_applied.term()) lost.push_back(id);
   barrier_applied = Ballot{};  // done; whatever is submitted from now on belongs to later terms
-  std::sort(lost.begin(), lost.end());
   DECREE_SOMETIMES("a barrier settles that proposals were lost", !lost.empty());
+  never_chosen(std::move(lost), true);
+}
+
+// Who is not in the epoch that it opened hears no barrier of it. The stop sign settles: each proposal named a
+// ballot of an epoch before, and nothing of that one is chosen above its stop sign, which was applied.
+void Replica::Impl::settle_leaver() {
+  if (applied.next() < membership.base) return;
+  std::vector<RequestId> lost;
+  for (const auto& [id, submitted] : in_doubt) lost.push_back(id);
+  DECREE_SOMETIMES("a stop sign settles what a removed member proposed", !lost.empty());
+  never_chosen(std::move(lost), false);
+}
+
+void Replica::Impl::never_chosen(std::vector<RequestId> lost, bool leader_gone) {
+  std::sort(lost.begin(), lost.end());
   for (const RequestId& id : lost) {
     in_doubt.erase(id);
-    outcome(id, Outcome::definitely_not, {}, true);
+    outcome(id, Outcome::definitely_not, {}, leader_gone);
   }
 }
 

@@ -69,6 +69,8 @@ struct Replica::Impl {
   }
   void leader_says_decided(Ballot of, Slot decided);
   void settle_outcomes();
+  void settle_leaver();
+  void never_chosen(std::vector<RequestId> lost, bool leader_gone);
   void expire_waiting();
 
   // ---- election.cc: phase 1 ----

@@ -517,7 +517,7 @@ struct Member::Impl final : runtime::Host, transport::TransportSink, runtime::No
     // Others may still have to learn from us what was decided before.
     removed = true;
     removed_until = Clock::now() + kServeAfterRemoval;
-    front->shut_down();  // its clients go elsewhere at once
+    front->leave_cluster();  // its clients go elsewhere at once
     log_line(Level::warn,
              fmt::format("this member was removed from the cluster, stopping in s={}",
                          std::chrono::duration_cast<std::chrono::seconds>(kServeAfterRemoval).count()));

@@ -117,5 +117,32 @@ TEST(PendingReplies, WhatMayHaveHappenedIsNeverSubmittedAgain) {
   EXPECT_EQ(consensus.proposed.size(), 1U);
 }
 
+struct Reader final : Finisher {
+  void on_failed(http::CallId call, uint32_t, const EtcdError& error) override {
+    told.emplace_back(call.index, std::string(error.text));
+  }
+  std::vector<std::pair<uint32_t, std::string>> told;
+};
+
+// They waited five seconds for a leader that a removed member does not have.
+TEST(PendingReplies, AReadAtARemovedMemberIsToldAtOnceToGoElsewhere) {
+  Port port;
+  Silent consensus;
+  net::SteadyTime now{};
+  PendingReplies pending(port, consensus, {1000, std::chrono::milliseconds(100)}, [&now] { return now; });
+  Reader reader;
+  pending.read({1, 1}, &reader, 0);
+  pending.read({2, 1}, &reader, 0);
+  pending.propose({3, 1}, "x");
+  pending.on_read(1, false);  // asked again at the next tick
+  pending.leave();
+  const std::string stopped(kStopped.text);
+  EXPECT_EQ(reader.told, (std::vector<std::pair<uint32_t, std::string>>{{1, stopped}, {2, stopped}}));
+  pending.read({4, 1}, &reader, 0);
+  EXPECT_EQ(reader.told.back().first, 4U);
+  EXPECT_TRUE(port.failed.empty()) << "a proposal ends by its own outcome";
+  EXPECT_EQ(pending.counters().reads_waiting, 0U);
+}
+
 }  // namespace
 }  // namespace decree::api

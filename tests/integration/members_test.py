@@ -11,73 +11,24 @@ import shutil
 import time
 
 from cluster import Cluster, Failure, Member, Programs, Recorder, arguments_for, folder_of, poll, run_main, seed_of
-
-REMOVED = 12  # exit code of a member that was removed
-
-
-def listed(cluster):
-    """The members as the cluster tells them, by peer URL."""
-    r = cluster.etcdctl("member", "list", "-w", "json", timeout=5, check=False)
-    if r.returncode != 0:
-        return {}
-    return {m["peerURLs"][0]: m for m in json.loads(r.stdout)["members"]}
-
-
-def is_voter(cluster, member):
-    m = listed(cluster).get(f"http://{member.peer}")
-    return m is not None and not m.get("isLearner", False)
-
-
-def retry(what, cap_seconds, ask):
-    """An operator's command during a change of leader may have to be given again."""
-    last = {}
-
-    def once():
-        r = ask()
-        last["text"] = r.stdout + r.stderr
-        return r.returncode == 0 and r
-    try:
-        return poll(what, cap_seconds, once, pause=0.2)
-    except Failure as e:
-        raise Failure(f"{e}; last answer: {last['text']}") from None
-
+from membership import Replacer, is_voter, listed
 
 class Rounds:
-    def __init__(self, programs, cluster, rng, slots):
-        self.programs = programs
+    def __init__(self, cluster, rng, slots):
         self.cluster = cluster
         self.rng = rng
-        self.next_number = len(cluster.members) + 1
-        self.free_slots = list(range(len(cluster.members) + 1, slots + 1))
+        self.replacer = Replacer(cluster, rng, slots)
 
     def replace(self):
         """One new member in, one old one out; the old one may be the leader."""
         c = self.cluster
         leader = c.leader()
         old = leader if self.rng.random() < 0.4 else self.rng.choice(c.members)
-        new = Member(c, self.next_number, slot=self.free_slots.pop(0), joins=list(c.members))
-        self.next_number += 1
-        shutil.rmtree(new.folder, ignore_errors=True)
         began = time.monotonic()
-        urls = f"--peer-urls=http://{new.peer}"
-        if f"http://{new.peer}" not in listed(c):
-            retry(f"add {new.name}", 30, lambda: c.etcdctl("member", "add", new.name, urls, check=False)
-                  if f"http://{new.peer}" not in listed(c) else c.etcdctl("member", "list", check=False))
-        new.start()
-        c.members.append(new)
-        poll(f"{new.name} votes", 60, lambda: (c.check_alive(), is_voter(c, new))[1], pause=0.05)
+        new = self.replacer.add()
         voted = time.monotonic()
-        identity = f"{listed(c)[f'http://{old.peer}']['ID']:x}"
-        old.expected_end = True
-        c.members.remove(old)
-        c.former.append(old)
-        retry(f"remove {old.name}", 30, lambda: c.etcdctl("member", "remove", identity, check=False)
-              if f"http://{old.peer}" in listed(c) else c.etcdctl("member", "list", check=False))
-        poll(f"{old.name} ends by itself", 30, lambda: not old.running())
-        if old.process.returncode != REMOVED:
-            raise Failure(f"{old.name} ended with code {old.process.returncode}:\n{old.log_tail()}")
-        self.free_slots.append(old.slot)
-        c.check_alive()
+        self.replacer.remove(old)
+        self.replacer.wait_gone()
         return (f"{old.name}{' (leader)' if old is leader else ''} -> {new.name}: votes after {voted - began:.2f} s, "
                 f"old one gone after {time.monotonic() - began:.2f} s")
 
@@ -120,7 +71,7 @@ def main():
         with Cluster(programs.server, folder, members=arguments.members, snapshot_count=arguments.snapshot_count) as cluster:
             cluster.start()
             cluster.wait_serving()
-            rounds = Rounds(programs, cluster, rng, slots)
+            rounds = Rounds(cluster, rng, slots)
             # The load knows all ports that a member will ever have.
             everywhere = [Member(cluster, n) for n in range(1, slots + 1)]
             recorder = Recorder(programs, cluster, history, ["--rate", arguments.rate, "--seed", seed, "--deadline-ms", 5000,

@@ -144,6 +144,34 @@ TEST(Epoch, ARemovedFollowerLearnsItAndNeverVotesAgain) {
   EXPECT_TRUE(c.log(gone).empty()) << "what the next epoch decides is not its business";
 }
 
+// The leader drops what names a ballot of an epoch that is over, and nobody would ever tell the stranger: its
+// client waited five seconds. What was decided before the stop sign is still told as done.
+TEST(Epoch, WhatARemovedMemberHandedInTooLateIsRefusedAtOnce) {
+  TestCluster c(4);
+  const uint32_t leader = c.elect();
+  const uint32_t gone = leader == 4 ? 3 : 4;
+  c.propose(gone, 1, "in time");
+  c.deliver_all();
+  c.change(leader, 1, [&](Membership& next) { remove(next, gone); });
+  std::vector<Frame> late;
+  c.propose(gone, 2, "too late");
+  for (auto it = c.net().begin(); it != c.net().end();) {
+    const bool ours = is<Forward>(*it);
+    if (ours) late.push_back(*it);
+    it = ours ? c.net().erase(it) : std::next(it);
+  }
+  ASSERT_EQ(late.size(), 1u);
+  ASSERT_TRUE(c.tick_until([&] { return c.at(gone).status().removed; }));
+  c.net().push_back(late.front());
+  c.tick(3);
+  ASSERT_EQ(c.member(gone).outcomes.size(), 1u);
+  EXPECT_EQ(c.member(gone).outcomes[0].id.seq, 2u);
+  EXPECT_EQ(c.member(gone).outcomes[0].outcome, Outcome::definitely_not);
+  EXPECT_EQ(c.log(gone), std::vector<std::string>{"in time"});
+  c.tick(200);
+  EXPECT_EQ(c.log(leader), std::vector<std::string>{"in time"});
+}
+
 TEST(Epoch, ALeaderThatRemovesItselfNamesItsSuccessor) {
   TestCluster c(5);
   const uint32_t old = c.elect();

@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <boost/json.hpp>
+#include <cstdio>
 #include <set>
 
 #include "etcd/rpc.pb.h"
@@ -15,6 +17,7 @@ using lab::OpOutcome;
 using std::chrono::steady_clock;
 
 constexpr uint64_t kAskToken = ~0ULL;
+constexpr size_t kErrorTextsMax = 200;
 
 bool writes(const lab::Operation& op) { return op.kind != OpKind::range; }
 
@@ -104,6 +107,7 @@ bool Recorder::start_one() {
   call.op.invoke_ns = now_ns();
   deadlines_.emplace_back(call.op.invoke_ns + settings_.deadline_ms * 1'000'000, token);
   if (!channel->start_call(token, wire.path, call.framed, settings_.deadline_ms)) {
+    count_error(call, "not sent");
     finish(call, OpOutcome::fail);
     idle_.push_back(index);
   }
@@ -119,6 +123,8 @@ void Recorder::expire() {
     Call& call = calls_[index];
     if (!call.open || call.generation != static_cast<uint32_t>(token >> 32)) continue;
     channels_[call.channel]->cancel_call(token);
+    count_error(call, "no answer in time");
+    std::fprintf(stderr, "recorder: no answer in time: %s\n", lab::describe(call.op).c_str());
     finish(call, writes(call.op) ? OpOutcome::unknown : OpOutcome::fail);
     idle_.push_back(index);
   }
@@ -135,8 +141,9 @@ void Recorder::finish(Call& call, OpOutcome outcome) {
     workload_.learn(call.op);
     if (writes(call.op)) {
       ++totals_.writes_ok;
-      if (last_write_ok_ns_ != 0)
-        totals_.write_gap_ns = std::max(totals_.write_gap_ns, call.op.return_ns - last_write_ok_ns_);
+      const int64_t gap_ns = last_write_ok_ns_ != 0 ? call.op.return_ns - last_write_ok_ns_ : 0;
+      totals_.write_gap_ns = std::max(totals_.write_gap_ns, gap_ns);
+      period_gap_ns_ = std::max(period_gap_ns_, gap_ns);
       last_write_ok_ns_ = call.op.return_ns;
       latencies_.push_back(call.op.return_ns - call.op.invoke_ns);
     }
@@ -145,6 +152,13 @@ void Recorder::finish(Call& call, OpOutcome outcome) {
   }
   if (settings_.keep_history) history_.push_back(call.op);
   if (outcome == OpOutcome::unknown) call.op.client = ++clients_;
+}
+
+void Recorder::count_error(const Call& call, std::string text) {
+  if (call.op.asks_for_the_future()) return;
+  const auto& errors = totals_.errors;
+  if (errors.size() >= kErrorTextsMax && errors.count(text) == 0) text = "others";
+  ++totals_.errors[text];
 }
 
 void Recorder::on_channel_up(client::Channel&) {}
@@ -173,6 +187,11 @@ void Recorder::on_reply(client::Channel&, uint64_t token, const client::Reply& r
   } else if (writes(call.op) &&
              client::fate_of(reply.end, reply.code, reply.message) != client::Fate::not_done) {
     outcome = OpOutcome::unknown;
+  }
+  if (outcome != OpOutcome::ok) {
+    const bool answered = reply.end == client::CallEnd::answered;
+    count_error(call, fmt::format("{}: {}", answered ? client::code_name(reply.code) : "connection lost",
+                                  reply.message));
   }
   finish(call, outcome);
   idle_.push_back(index);
@@ -328,23 +347,27 @@ std::string Recorder::status_line() {
   const double p99 = percentile_ms(latencies_, 0.99);
   const std::string line = fmt::format(
       R"({{"t":{:.3f},"writes_ok":{},"writes_per_s":{:.0f},"ok":{},"failed":{},"unknown":{},"skipped":{},)"
-      R"("open":{},"p50_ms":{:.3f},"p99_ms":{:.3f}}})",
+      R"("open":{},"p50_ms":{:.3f},"p99_ms":{:.3f},"gap_ms":{:.1f}}})",
       static_cast<double>(now) / 1e9, totals_.writes_ok - reported_.writes_ok,
       static_cast<double>(totals_.writes_ok - reported_.writes_ok) / seconds, totals_.ok - reported_.ok,
       totals_.failed - reported_.failed, totals_.unknown - reported_.unknown,
-      totals_.skipped - reported_.skipped, open_, p50, p99);
+      totals_.skipped - reported_.skipped, open_, p50, p99, static_cast<double>(period_gap_ns_) / 1e6);
   reported_ = totals_;
+  period_gap_ns_ = 0;
   reported_at_ns_ = now;
   latencies_.clear();
   return line;
 }
 
 std::string Recorder::summary_line() const {
+  boost::json::object errors;
+  for (const auto& [text, count] : totals_.errors) errors[text] = count;
   return fmt::format(
       R"({{"summary":true,"started":{},"ok":{},"writes_ok":{},"failed":{},"unknown":{},"unknown_done":{},"skipped":{},)"
-      R"("longest_write_gap_ms":{:.1f},"seed":{}}})",
+      R"("longest_write_gap_ms":{:.1f},"seed":{},"errors":{}}})",
       totals_.started, totals_.ok, totals_.writes_ok, totals_.failed, totals_.unknown, unknown_done_,
-      totals_.skipped, static_cast<double>(totals_.write_gap_ns) / 1e6, settings_.workload.seed);
+      totals_.skipped, static_cast<double>(totals_.write_gap_ns) / 1e6, settings_.workload.seed,
+      boost::json::serialize(errors));
 }
 
 }  // namespace decree::recorder

@@ -37,6 +37,9 @@ struct Totals {
   uint64_t skipped = 0;      // due, but no member was connected or too many were in flight
   uint64_t writes_ok = 0;    // acknowledged puts, deletes and transactions
   int64_t write_gap_ns = 0;  // longest time without an acknowledged write, between two of them
+  // What clients were told instead of an answer, and how often: "Unavailable: etcdserver: no leader". Not
+  // in it: what was asked wrongly on purpose.
+  std::map<std::string, uint64_t> errors;
 };
 
 class Recorder final : public client::ChannelUser {
@@ -78,6 +81,7 @@ class Recorder final : public client::ChannelUser {
   void expire();
   client::Channel* channel_for(uint64_t turn);
   void finish(Call& call, lab::OpOutcome outcome);
+  void count_error(const Call& call, std::string text);
   bool ask(size_t member, const char* path, const std::string& message, std::string* body,
            std::chrono::steady_clock::time_point until);
 
@@ -112,6 +116,7 @@ class Recorder final : public client::ChannelUser {
   Totals reported_;
   int64_t reported_at_ns_ = 0;
   std::vector<int64_t> latencies_;  // of writes since the last status line
+  int64_t period_gap_ns_ = 0;       // longest that ended since the last status line
 
   bool answered_ = false;  // ask()
   bool answer_ok_ = false;

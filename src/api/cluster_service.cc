@@ -218,7 +218,9 @@ void ClusterService::on_change_refused(http::CallId call, uint32_t tag, const Ch
   if (why.kind == Kind::not_caught_up && method == kPromote)
     return send_error(context_.server, call, kLearnerNotReady);
   if (why.kind == Kind::unreachable) return send_error(context_.server, call, kUnhealthy);
-  send_error(context_.server, call, kNotEnoughStarted);
+  // etcd's text first, for programs; the reason behind it, for the operator.
+  const std::string text = std::string(kNotEnoughStarted.text) + ": " + why.sentence;
+  send_error(context_.server, call, EtcdError{kNotEnoughStarted.code, text});
 }
 
 void ClusterService::on_read(http::CallId call, uint32_t /*tag*/) { list(call); }

@@ -151,7 +151,12 @@ void Replica::Impl::hear_later_epoch(NodeId from, Slot decided) {
 
 // ---- asking for a change ----
 
-void Replica::Impl::on_change_members(const ChangeMembers& m) { submit(make_request(m)); }
+void Replica::Impl::on_change_members(const ChangeMembers& m) {
+  // Asked here too: a leader of an older release could not say why.
+  std::string sentence = cannot_follow();
+  if (sentence.empty()) return submit(make_request(m));
+  refuse_change(m.id, {ChangeRefused::Kind::other, std::move(sentence)});
+}
 
 void Replica::Impl::on_disk_replaced(const DiskReplaced& m) {
   if (m.peer != self && m.incarnation != Incarnation(0)) knocks[m.peer] = Knock{m.incarnation, now};
@@ -279,6 +284,7 @@ Replica::Impl::Verdict Replica::Impl::judge_change(const Membership& next, bool 
   if (acceptor.decided() < barrier_slot) return Verdict::wait;
   if (std::string problem = membership_problem(next); !problem.empty())
     return no(Kind::other, std::move(problem));
+  if (std::string sentence = cannot_follow(); !sentence.empty()) return no(Kind::other, std::move(sentence));
   for (const Member& m : next.members) {
     const Member* before = membership.find(m.node);
     if (before == nullptr) {
@@ -301,6 +307,19 @@ Replica::Impl::Verdict Replica::Impl::judge_change(const Membership& next, bool 
                                " voters, now of " + std::to_string(fault_tolerance(membership)) +
                                ": ask with force if that is meant");
   return judge_holders(next, why);
+}
+
+// The transport keeps the disks of members to itself whose release knows no epochs
+// (src/transport/handshake.h).
+std::string Replica::Impl::cannot_follow() const {
+  if (!options.confirm_genesis) return {};
+  for (const Member& m : membership.members) {
+    const auto p = std::find_if(peers.begin(), peers.end(), [&](const Peer& x) { return x.node == m.node; });
+    if (p != peers.end() && p->link_up && p->incarnation == Incarnation(0))
+      return "member " + m.name +
+             " runs a release that cannot follow a change of members: start the present release there first";
+  }
+  return {};
 }
 
 // The next epoch has to start, and to survive what it promises to survive, with what its voters hold now.

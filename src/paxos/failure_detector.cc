@@ -105,8 +105,9 @@ void Replica::Impl::on_peer_link(const PeerLink& link) {
   Peer* p = peer(link.peer);
   if (p == nullptr) return;
   p->link_up = link.up;
-  if (link.up && link.incarnation != Incarnation(0)) {
-    if (p->incarnation != Incarnation(0) && p->incarnation != link.incarnation) {
+  if (link.up) {
+    const bool both_known = p->incarnation != Incarnation(0) && link.incarnation != Incarnation(0);
+    if (both_known && p->incarnation != link.incarnation) {
       // Another disk: nothing that the old one had is there.
       p->match = p->next = p->knows_decided = Slot(0);
       p->view = BeatView{};

@@ -154,6 +154,7 @@ struct Replica::Impl {
   void propose_change(Membership next, bool forced);
   enum class Verdict : uint8_t { go, wait, refuse };
   Verdict judge_change(const Membership& next, bool forced, ChangeRefused* why) const;
+  std::string cannot_follow() const;  // a sentence when a member is there that knows no epochs
   Verdict judge_holders(const Membership& next, ChangeRefused* why) const;
   bool try_stop_sign(const Entry& request);
   void refuse_change(const RequestId& id, const ChangeRefused& why);

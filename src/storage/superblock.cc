@@ -31,7 +31,7 @@ std::string encode_superblock(const SuperblockState& s) {
   std::string block(kSuperblockBlockBytes, '\0');
   char* to = block.data();
   store_le<uint64_t>(to + Layout::magic, kMagic);
-  store_le<uint32_t>(to + Layout::format, kSuperblockFormat);
+  store_le<uint32_t>(to + Layout::format, s.epoch == 0 ? 1 : kSuperblockFormat);
   store_le<uint64_t>(to + Layout::sequence, s.sequence);
   store_le<uint64_t>(to + Layout::cluster, s.identity.cluster.value);
   store_le<uint32_t>(to + Layout::node, s.identity.node.value);

@@ -37,7 +37,9 @@ struct SuperblockState {
   friend bool operator==(const SuperblockState&, const SuperblockState&) = default;
 };
 
-constexpr uint32_t kSuperblockFormat = 1;
+// 2: the member has been in an epoch after the first. A release that knows no epochs would call the log's
+// records of them damage; so it says what is true, that a newer release wrote this.
+constexpr uint32_t kSuperblockFormat = 2;
 constexpr size_t kSuperblockCopies = 4;
 constexpr size_t kSuperblockBlockBytes = 4096;
 

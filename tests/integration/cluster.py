@@ -89,6 +89,7 @@ class Member:
         self.process = None
         self.paused = False
         self.expected_end = False
+        self.program = None  # another than the cluster's
 
     def flags(self):
         c = self.cluster
@@ -112,7 +113,7 @@ class Member:
             log.write(f"--- start {time.time():.3f}\n".encode())
             log.flush()
             place = self.cluster.network.prefix(self.number) if self.cluster.network else []
-            self.process = subprocess.Popen([*place, self.cluster.program] + self.flags(), stdin=subprocess.DEVNULL,
+            self.process = subprocess.Popen([*place, self.program or self.cluster.program] + self.flags(), stdin=subprocess.DEVNULL,
                                             stdout=log, stderr=subprocess.STDOUT, env=env)
         self.paused = False
         self.expected_end = False

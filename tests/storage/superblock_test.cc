@@ -47,6 +47,19 @@ TEST(Superblock, IsNeverReadBackOlderThanItWasAcknowledged) {
   }
 }
 
+// The first version called the epoch's record in the log damage, and told its operator to replace the member.
+TEST(Superblock, AReleaseWithoutEpochsIsToldThatANewerOneWroteIt) {
+  SuperblockState state;
+  constexpr size_t format_at = 8;
+  EXPECT_EQ(encode_superblock(state)[format_at], 1) << "until then it can go back";
+  state.epoch = 1;
+  const std::string block = encode_superblock(state);
+  EXPECT_EQ(block[format_at], 2);
+  SuperblockState read;
+  ASSERT_EQ(decode_superblock(block, &read), SuperblockVerdict::valid);
+  EXPECT_EQ(read, state);
+}
+
 TEST(Superblock, EveryFieldComesBack) {
   SuperblockState state;
   state.sequence = 9;

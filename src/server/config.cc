@@ -196,6 +196,11 @@ void read_limits(Reader& r, Config& c) {
   if (!check_time.empty() && !duration_seconds(check_time))
     r.fail(
         fmt::format("--experimental-corrupt-check-time={} is not a time such as 1h30m or 90s", check_time));
+  if (!check_time.empty())
+    c.notes.push_back(
+        fmt::format("--experimental-corrupt-check-time={} changes nothing: members compare digests of their "
+                    "history and state all the time",
+                    check_time));
   if (c.election_ms < 5 * c.heartbeat_ms)
     r.fail(fmt::format("--election-timeout={} must be at least five times --heartbeat-interval={}",
                        c.election_ms, c.heartbeat_ms));

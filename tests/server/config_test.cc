@@ -126,6 +126,15 @@ TEST(Config, EveryUnsupportedFlagIsRefusedByName) {
   }
 }
 
+TEST(Config, ATimeForEtcdsHashCheckIsSaidToChangeNothing) {
+  Result<ConfigRequest> request = parse({"--experimental-corrupt-check-time", "1h"});
+  ASSERT_TRUE(request.ok()) << request.error().message;
+  ASSERT_EQ(request->config->notes.size(), 1U);
+  EXPECT_NE(request->config->notes[0].find("--experimental-corrupt-check-time=1h changes nothing"),
+            std::string::npos);
+  EXPECT_FALSE(parse({"--experimental-corrupt-check-time", "soon"}).ok());
+}
+
 TEST(Config, InsecureAllowsPlainAddressesAndRemembersThem) {
   Result<ConfigRequest> request = parse({"--insecure", "--listen-peer-urls", "http://0.0.0.0:2380"});
   ASSERT_TRUE(request.ok()) << request.error().message;

@@ -18,6 +18,7 @@ using std::chrono::steady_clock;
 
 constexpr uint64_t kAskToken = ~0ULL;
 constexpr size_t kErrorTextsMax = 200;
+constexpr size_t kToldBytesMax = 160;
 
 bool writes(const lab::Operation& op) { return op.kind != OpKind::range; }
 
@@ -124,7 +125,8 @@ void Recorder::expire() {
     if (!call.open || call.generation != static_cast<uint32_t>(token >> 32)) continue;
     channels_[call.channel]->cancel_call(token);
     count_error(call, "no answer in time");
-    std::fprintf(stderr, "recorder: no answer in time: %s\n", lab::describe(call.op).c_str());
+    std::fprintf(stderr, "recorder: no answer in time: %s\n",
+                 lab::describe(call.op).substr(0, kToldBytesMax).c_str());
     finish(call, writes(call.op) ? OpOutcome::unknown : OpOutcome::fail);
     idle_.push_back(index);
   }

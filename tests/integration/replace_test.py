@@ -38,9 +38,9 @@ def replace_all(replacer, rng):
     return seconds, leaders
 
 
-def longest_gap(recorder, first_line):
-    """In ms, of the gaps that ended since that status line; a line covers one second."""
-    return max((line["gap_ms"] for _, line in recorder.lines[first_line:] if "gap_ms" in line), default=0.0)
+def longest(recorder, first_line, what):
+    """In ms, of what ended since that status line; a line covers one second."""
+    return max((line[what] for _, line in recorder.lines[first_line:] if what in line), default=0.0)
 
 
 def judge_errors(errors):
@@ -76,14 +76,14 @@ def campaign(programs, arguments, rng, folder):
                 seconds, leaders = replace_all(replacer, rng)
                 told = len(recorder.lines)
                 poll("the second in which the round ended is told", 10, lambda n=told: len(recorder.lines) > n)
-                gap = longest_gap(recorder, first_line)
+                gap, stall = longest(recorder, first_line, "gap_ms"), longest(recorder, first_line, "stall_ms")
                 gaps.append(gap)
                 votes += seconds
                 totals["rounds"] += 1
                 totals["replacements"] += len(seconds)
                 totals["of the leader"] += leaders
                 print(f"round {done + 1}/{arguments.rounds}: {len(seconds)} replaced ({leaders} led) in {time.monotonic() - began:.1f} s, "
-                      f"votes after {statistics.median(seconds):.2f} s (median), {max(seconds):.2f} s (longest); longest gap in writes {gap:.0f} ms; "
+                      f"votes after {statistics.median(seconds):.2f} s (median), {max(seconds):.2f} s (longest); longest gap in writes {gap:.0f} ms (the load itself was away for {stall:.0f} ms at most); "
                       f"{recorder.acknowledged()} writes acknowledged so far", flush=True)
             summary = recorder.finish(600)
         cluster.wait_serving()

@@ -349,13 +349,14 @@ std::string Recorder::status_line() {
   const double p99 = percentile_ms(latencies_, 0.99);
   const std::string line = fmt::format(
       R"({{"t":{:.3f},"writes_ok":{},"writes_per_s":{:.0f},"ok":{},"failed":{},"unknown":{},"skipped":{},)"
-      R"("open":{},"p50_ms":{:.3f},"p99_ms":{:.3f},"gap_ms":{:.1f}}})",
+      R"("open":{},"p50_ms":{:.3f},"p99_ms":{:.3f},"gap_ms":{:.1f},"stall_ms":{:.1f}}})",
       static_cast<double>(now) / 1e9, totals_.writes_ok - reported_.writes_ok,
       static_cast<double>(totals_.writes_ok - reported_.writes_ok) / seconds, totals_.ok - reported_.ok,
       totals_.failed - reported_.failed, totals_.unknown - reported_.unknown,
-      totals_.skipped - reported_.skipped, open_, p50, p99, static_cast<double>(period_gap_ns_) / 1e6);
+      totals_.skipped - reported_.skipped, open_, p50, p99, static_cast<double>(period_gap_ns_) / 1e6,
+      static_cast<double>(period_stall_ns_) / 1e6);
   reported_ = totals_;
-  period_gap_ns_ = 0;
+  period_gap_ns_ = period_stall_ns_ = 0;
   reported_at_ns_ = now;
   latencies_.clear();
   return line;

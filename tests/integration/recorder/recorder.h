@@ -5,6 +5,7 @@
 // whose outcome stayed unknown is retired. Nothing is ever sent twice.
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <deque>
 #include <map>
@@ -117,6 +118,7 @@ class Recorder final : public client::ChannelUser {
   int64_t reported_at_ns_ = 0;
   std::vector<int64_t> latencies_;  // of writes since the last status line
   int64_t period_gap_ns_ = 0;       // longest that ended since the last status line
+  int64_t period_stall_ns_ = 0;     // longest time this program itself was away, since then
 
   bool answered_ = false;  // ask()
   bool answer_ok_ = false;
@@ -129,7 +131,10 @@ void Recorder::run(std::chrono::nanoseconds longest, Stopped stopped) {
   due_started_ = 0;
   const int64_t end = rate_from_ns_ + longest.count();
   int64_t asked = 0;
+  int64_t before = rate_from_ns_;
   for (int64_t now = rate_from_ns_; now < end; now = now_ns()) {
+    period_stall_ns_ = std::max(period_stall_ns_, now - before);
+    before = now;
     turn(std::chrono::milliseconds(1));
     start_due();
     loop_.flush();

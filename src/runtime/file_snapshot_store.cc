@@ -28,7 +28,9 @@ class FileWriter final : public SnapshotWriter {
 
 class FileReceiver final : public SnapshotReceiver {
  public:
-  explicit FileReceiver(std::unique_ptr<storage::SnapshotImport> file) : file_(std::move(file)) {}
+  explicit FileReceiver(std::unique_ptr<storage::SnapshotImport> file)
+      : file_(std::move(file)), offset_(file_->contiguous_bytes()) {}
+  uint64_t held_bytes() const override { return offset_; }
   Result<void> append(std::string_view bytes) override {
     Result<void> written = file_->write(offset_, bytes);
     offset_ += bytes.size();
@@ -42,7 +44,7 @@ class FileReceiver final : public SnapshotReceiver {
 
  private:
   std::unique_ptr<storage::SnapshotImport> file_;
-  uint64_t offset_ = 0;
+  uint64_t offset_;
 };
 
 class FileReader final : public SnapshotReader {

@@ -41,11 +41,14 @@ class SnapshotWriter {
   virtual Result<StoredSnapshot> finish() = 0;
 };
 
-// Takes the raw file of a peer's snapshot. Destroyed before finish(): nothing is left behind.
+// Takes the raw file of a peer's snapshot. Destroyed before finish(): what came may stay, for the next
+// receiver of the same file.
 class SnapshotReceiver {
  public:
   virtual ~SnapshotReceiver() = default;
-  // Consecutive pieces from offset 0.
+  // Left by a former receiver of the same file, verified. Asked before the first append().
+  virtual uint64_t held_bytes() const { return 0; }
+  // Consecutive pieces from held_bytes() on.
   virtual Result<void> append(std::string_view bytes) = 0;
   // Verifies the whole file (format, checksums, digest), installs it atomically, durable on return.
   virtual Result<StoredSnapshot> finish() = 0;

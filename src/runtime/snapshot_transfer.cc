@@ -30,6 +30,7 @@ struct SnapshotTransfer::Incoming {
   NodeId from;
   SnapshotOffer offer;
   Phase phase = Phase::opening;
+  uint64_t resumed = 0;                                          // bytes that a former transfer left here
   uint64_t requested = 0;                                        // bytes asked for
   uint64_t received = 0;                                         // consecutive bytes that came
   uint64_t written = 0;                                          // ... and are in the file
@@ -191,10 +192,12 @@ void SnapshotTransfer::on_offer(NodeId from, const SnapshotOffer& offer) {
       [in = incoming_, &store = node_.store_] {
         Result<std::unique_ptr<SnapshotReceiver>> receiver =
             store.receive(in->offer.index, in->offer.size_bytes, in->offer.digest);
-        if (receiver)
+        if (receiver) {
           in->receiver = std::move(receiver).value();
-        else
+          in->resumed = in->receiver->held_bytes();
+        } else {
           in->failure = receiver.error();
+        }
       },
       [this, in = incoming_] {
         in->busy = false;
@@ -208,7 +211,8 @@ void SnapshotTransfer::pull() {
   Incoming& in = *incoming_;
   const uint64_t window =
       static_cast<uint64_t>(node_.options_.transfer_chunk_bytes) * node_.options_.transfer_chunks_inflight;
-  const uint64_t paced = kPaceBurstBytes + (node_.now_.value - in.began.value) * kPaceBytesPerTick;
+  const uint64_t paced =
+      in.resumed + kPaceBurstBytes + (node_.now_.value - in.began.value) * kPaceBytesPerTick;
   while (in.requested < std::min(in.offer.size_bytes, paced) && in.requested - in.written < window) {
     const uint64_t bytes =
         std::min<uint64_t>(node_.options_.transfer_chunk_bytes, in.offer.size_bytes - in.requested);
@@ -291,7 +295,11 @@ void SnapshotTransfer::on_io_done() {
   switch (in.phase) {
     case Incoming::Phase::opening:
       in.phase = Incoming::Phase::receiving;
-      pull();
+      in.requested = in.received = in.written = in.resumed;
+      if (in.resumed != 0)
+        node_.note(Severity::info, "snapshot goes on behind what was received before",
+                   at_slot(in.offer.index) + " bytes=" + std::to_string(in.resumed));
+      write_next();
       return;
     case Incoming::Phase::receiving:
       write_next();
@@ -374,7 +382,7 @@ void SnapshotTransfer::drop(const std::string& why) {
   incoming_ = nullptr;
   node_.note(Severity::warn, "snapshot transfer given up",
              "from=" + node_text(in->from) + " " + at_slot(in->offer.index) + " cause=\"" + why + "\"");
-  // A work that runs holds the shared state; the file is removed when the last of them lets go, on a worker.
+  // A work that runs holds the shared state; the file is closed when the last of them lets go, on a worker.
   node_.host_.run([in = std::move(in)]() mutable { in.reset(); }, [] {});
 }
 

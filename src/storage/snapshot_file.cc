@@ -2,7 +2,10 @@
 
 #include <xxhash.h>
 
+#include <algorithm>
+
 #include "base/planted_bugs.h"
+#include "decree/sometimes.h"
 #include "storage/bytes.h"
 #include "storage/snapshot_format.h"
 #include "storage/wal_format.h"
@@ -69,6 +72,7 @@ struct SnapshotReader::Impl {
   SnapshotInfo info;
   HashState hash;
   uint64_t offset = 0;
+  uint64_t verified = 0;  // end of the header, or of the last whole chunk
   uint32_t chunks = 0;
   bool done = false;
 
@@ -117,7 +121,7 @@ struct SnapshotReader::Impl {
     if (!decode_membership(membership, &info.meta.membership))
       return damage("its list of members cannot be read");
     hash.add(*whole);
-    offset = header_bytes;
+    offset = verified = header_bytes;
     return {};
   }
 
@@ -138,7 +142,7 @@ struct SnapshotReader::Impl {
     if (checksum64(*body, chunk_seed(info.meta.index, chunks)) != sum)
       return damage("a chunk does not match its checksum");
     hash.add(*body);
-    offset += bytes;
+    verified = offset += bytes;
     info.body_bytes += bytes;
     ++chunks;
     *chunk = std::move(*body);
@@ -158,6 +162,7 @@ struct SnapshotReader::Impl {
     offset += kFooterBytes;
     if (offset != info.size_bytes) return damage("something was appended to it");
     info.digest = expected;
+    verified = offset;
     done = true;
     return false;
   }
@@ -177,6 +182,7 @@ Result<std::unique_ptr<SnapshotReader>> SnapshotReader::open(FileSystem& files, 
 
 const SnapshotMeta& SnapshotReader::meta() const { return impl_->info.meta; }
 const SnapshotInfo& SnapshotReader::info() const { return impl_->info; }
+uint64_t SnapshotReader::verified_bytes() const { return impl_->verified; }
 Result<bool> SnapshotReader::next(std::string* chunk) { return impl_->next(chunk); }
 
 Result<SnapshotInfo> verify_snapshot(FileSystem& files, const std::string& path, ClusterId cluster) {
@@ -299,6 +305,7 @@ struct SnapshotImport::Impl {
   Digest128 digest;
   std::map<uint64_t, uint64_t> held;  // begin -> end, merged
   uint64_t unsynced_bytes = 0;
+  bool failed = false;  // the disk is full or worse: what came must not stay in the log's way
   bool finished = false;
 
   void add(uint64_t begin, uint64_t end) {
@@ -332,10 +339,10 @@ struct SnapshotImport::Impl {
 SnapshotImport::SnapshotImport() : impl_(std::make_unique<Impl>()) {}
 
 SnapshotImport::~SnapshotImport() {
-  if (impl_->finished || !impl_->file) return;
+  if (!impl_->failed || impl_->finished) return;
   impl_->file.reset();
   [[maybe_unused]] const auto removed =
-      impl_->files->unlink(impl_->temporary);  // else the next start does it
+      impl_->files->unlink(impl_->temporary);  // else the next import does it
 }
 
 Result<void> SnapshotImport::write(uint64_t offset, std::string_view bytes) {
@@ -349,9 +356,14 @@ Result<void> SnapshotImport::write(uint64_t offset, std::string_view bytes) {
   if (w.held.size() > kImportPiecesMax)
     return Error{ErrorCode::invalid,
                  "the pieces of the snapshot come in no order; fetch it from another peer"};
-  if (auto r = w.file->write(offset, bytes); !r) return r;
+  Result<void> written = w.file->write(offset, bytes);
+  if (written) written = sync_pieces(*w.file, bytes.size(), &w.unsynced_bytes);
+  if (!written) {
+    w.failed = true;
+    return written;
+  }
   w.add(offset, offset + bytes.size());
-  return sync_pieces(*w.file, bytes.size(), &w.unsynced_bytes);
+  return {};
 }
 
 uint64_t SnapshotImport::contiguous_bytes() const {
@@ -362,7 +374,10 @@ uint64_t SnapshotImport::contiguous_bytes() const {
 Result<SnapshotInfo> SnapshotImport::finish() {
   Impl& w = *impl_;
   if (!planted(PlantedBug::snapshot_not_synced)) {
-    if (auto r = w.file->sync(); !r) return r.error();  // BEFORE it gets its name
+    if (auto r = w.file->sync(); !r) {  // BEFORE it gets its name
+      w.failed = true;
+      return r.error();
+    }
   }
   auto info = w.verify();
   if (info) {
@@ -395,16 +410,40 @@ Result<std::unique_ptr<SnapshotWriter>> SnapshotStore::begin(const SnapshotMeta&
   return writer;
 }
 
+namespace {
+
+// How much of what an interrupted import left behind is whole: header and chunks of the snapshot of that
+// slot.
+uint64_t verified_part(FileSystem& files, const std::string& path, ClusterId cluster, Slot index) {
+  auto reader = SnapshotReader::open(files, path);
+  if (!reader || (*reader)->meta().cluster != cluster || (*reader)->meta().index != index) return 0;
+  std::string chunk;
+  for (;;) {
+    auto more = (*reader)->next(&chunk);
+    if (!more || !*more) return (*reader)->verified_bytes();
+  }
+}
+
+}  // namespace
+
 Result<std::unique_ptr<SnapshotImport>> SnapshotStore::begin_import(Slot index, uint64_t size_bytes,
                                                                     Digest128 digest) {
+  const std::string part = part_name(index, digest);
+  if (auto r = drop_parts(part, Slot(UINT64_MAX)); !r) return r.error();
+  const std::string path = join_path(directory_, part);
+  auto kind = files_.kind(path);
+  if (!kind) return kind.error();
+  const bool resumes = *kind == PathKind::file;
+  const uint64_t held = resumes ? std::min(size_bytes, verified_part(files_, path, cluster_, index)) : 0;
+  DECREE_SOMETIMES("an import of a snapshot goes on behind what a former one left", held > 0);
   auto free = files_.free_bytes(directory_);
   if (!free) return free.error();
-  if (size_bytes > *free) {
+  if (size_bytes - held > *free) {
     return Error{ErrorCode::no_space, "a snapshot of " + std::to_string(size_bytes) +
                                           " bytes does not fit on the disk of " + directory_ +
                                           "; free space there"};
   }
-  auto temporary = make_temporary(index);
+  auto temporary = files_.open(path, resumes ? OpenMode::read_write : OpenMode::create);
   if (!temporary) return temporary.error();
   std::unique_ptr<SnapshotImport> import(new SnapshotImport());
   SnapshotImport::Impl& w = *import->impl_;
@@ -416,6 +455,7 @@ Result<std::unique_ptr<SnapshotImport>> SnapshotStore::begin_import(Slot index, 
   w.index = index;
   w.size_bytes = size_bytes;
   w.digest = digest;
+  if (held > 0) w.add(0, held);
   return import;
 }
 

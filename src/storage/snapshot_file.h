@@ -47,6 +47,8 @@ class SnapshotReader {
   Result<bool> next(std::string* chunk);
   // Valid after next() has returned false.
   const SnapshotInfo& info() const;
+  // Everything of the file before this was verified, but for the whole-file digest.
+  uint64_t verified_bytes() const;
 
  private:
   SnapshotReader();
@@ -73,7 +75,9 @@ class SnapshotWriter {
   std::unique_ptr<Impl> impl_;
 };
 
-// Takes a snapshot file from a peer, in pieces at any offsets within the announced size.
+// Takes a snapshot file from a peer, in pieces at any offsets within the announced size. Destroyed before
+// finish(): what came stays, under a name made of slot and digest, and the next import of the same file,
+// after a restart too, goes on behind as much of it as verifies.
 class SnapshotImport {
  public:
   ~SnapshotImport();
@@ -82,7 +86,7 @@ class SnapshotImport {
   // Everything before this offset is there: where to go on asking.
   uint64_t contiguous_bytes() const;
   // Verifies the whole file against what was announced, then installs it: durable when it returns ok.
-  // On error nothing changed and the temporary file is gone.
+  // On error nothing changed and what came is gone.
   Result<SnapshotInfo> finish();
 
  private:
@@ -111,8 +115,8 @@ class SnapshotStore {
  public:
   SnapshotStore(FileSystem& files, std::string directory, ClusterId cluster);
 
-  // Removes leftovers of interrupted writes, verifies what is there (newest first, until one is whole).
-  // `notes` gets a sentence per damaged file.
+  // Removes leftovers of interrupted writes (not of imports, see there), verifies what is there (newest
+  // first, until one is whole). `notes` gets a sentence per damaged file.
   Result<void> open(std::vector<std::string>* notes);
 
   // Newest whole snapshot.
@@ -123,9 +127,10 @@ class SnapshotStore {
   Result<std::unique_ptr<SnapshotPiece>> open_piece(Slot index) const;
 
   Result<std::unique_ptr<SnapshotWriter>> begin(const SnapshotMeta& meta);
+  // What is there of other files' imports is removed. Reads what is there of this one's. For a worker thread.
   Result<std::unique_ptr<SnapshotImport>> begin_import(Slot index, uint64_t size_bytes, Digest128 digest);
 
-  // Removes all but the newest `keep` (>= 1). For a worker thread.
+  // Removes all but the newest `keep` (>= 1), and imports of nothing newer. For a worker thread.
   Result<void> drop_older(size_t keep);
 
  private:
@@ -134,6 +139,9 @@ class SnapshotStore {
   std::string path_of(Slot index) const;
   Result<void> install(const std::string& temporary, const SnapshotInfo& info);
   Result<std::unique_ptr<File>> make_temporary(Slot index);
+  std::string part_name(Slot index, Digest128 digest) const;
+  // Parts of imports but the one of that name; of slots up to `upto` only.
+  Result<void> drop_parts(const std::string& but, Slot upto);
 
   FileSystem& files_;
   const std::string directory_;

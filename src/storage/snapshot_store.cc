@@ -23,6 +23,18 @@ Slot snapshot_slot(const std::string& name) {
   return snapshot_name(Slot(value)) == name ? Slot(value) : Slot(0);
 }
 
+constexpr std::string_view kPart = ".part";
+
+bool is_part(const std::string& name) {
+  return name.size() > kPart.size() && name.compare(name.size() - kPart.size(), kPart.size(), kPart) == 0;
+}
+
+// Slot 0: not the name of a part.
+Slot part_slot(const std::string& name) {
+  constexpr size_t snapshot_name_bytes = 21;
+  return is_part(name) ? snapshot_slot(name.substr(0, snapshot_name_bytes)) : Slot(0);
+}
+
 }  // namespace
 
 SnapshotStore::SnapshotStore(FileSystem& files, std::string directory, ClusterId cluster)
@@ -110,6 +122,24 @@ Result<std::unique_ptr<File>> SnapshotStore::make_temporary(Slot index) {
                      OpenMode::create);
 }
 
+// Slot and digest: what goes on under this name is byte for byte the same file, whoever sends it.
+std::string SnapshotStore::part_name(Slot index, Digest128 digest) const {
+  char hex[40];
+  std::snprintf(hex, sizeof(hex), ".%016llx%016llx", static_cast<unsigned long long>(digest.hi),
+                static_cast<unsigned long long>(digest.lo));
+  return snapshot_name(index) + hex + std::string(kPart);
+}
+
+Result<void> SnapshotStore::drop_parts(const std::string& but, Slot upto) {
+  auto names = files_.list(directory_);
+  if (!names) return names.error();
+  for (const std::string& name : *names) {
+    if (!is_part(name) || name == but || part_slot(name) > upto) continue;
+    if (auto r = files_.unlink(join_path(directory_, name)); !r) return r;
+  }
+  return {};
+}
+
 Result<void> SnapshotStore::install(const std::string& temporary, const SnapshotInfo& info) {
   if (auto r = files_.rename(temporary, path_of(info.meta.index)); !r) return r;
   if (auto r = files_.sync_directory(directory_); !r) return r;
@@ -126,9 +156,11 @@ Result<void> SnapshotStore::install(const std::string& temporary, const Snapshot
 Result<void> SnapshotStore::drop_older(size_t keep) {
   DECREE_CHECK(keep >= 1, "the newest snapshot is never dropped");
   std::vector<std::string> names;
+  Slot newest_slot;
   {
     const std::lock_guard lock(mutex_);
     if (infos_.empty()) return {};
+    newest_slot = infos_.back().meta.index;
     while (infos_.size() > keep) {
       names.push_back(snapshot_name(infos_.front().meta.index));
       infos_.erase(infos_.begin());
@@ -145,6 +177,7 @@ Result<void> SnapshotStore::drop_older(size_t keep) {
       return true;
     });
   }
+  if (auto r = drop_parts("", newest_slot); !r) return r;
   if (names.empty()) return {};
   for (const std::string& name : names) {
     if (auto r = files_.unlink(join_path(directory_, name)); !r) return r;

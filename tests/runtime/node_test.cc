@@ -164,6 +164,36 @@ TEST_F(Three, ALargeSnapshotComesInAtItsPaceAndNotAtTheDisks) {
   EXPECT_TRUE(cluster.until([&] { return all_equal(); }, 20000));
 }
 
+// It began with the first byte again: on a slow line a member that is restarted now and then never arrived.
+TEST_F(Three, ASnapshotTransferGoesOnAfterTheReceiverWasRestarted) {
+  cluster.snapshot_count = 100;
+  cluster.transfer_chunk_bytes = 256u << 10;
+  start_all();
+  const size_t away = leader_number() % 3 + 1;
+  cluster.member(away).crash();
+  ASSERT_TRUE(cluster.until([&] { return cluster.leader() != nullptr; }));
+  const std::string padding(20000, 'p');
+  for (int i = 0; i < 1200; ++i) {
+    const uint64_t seq = cluster.leader()->node().propose(padding + std::to_string(i));
+    if (i % 10 == 9) {
+      ASSERT_TRUE(cluster.until([&] { return cluster.leader()->applied.count(seq) != 0; }));
+    }
+  }
+  MemoryMember& back = cluster.member(away);
+  const auto said = [&](const std::string& event) {
+    return std::count_if(back.events.begin(), back.events.end(),
+                         [&](const std::string& e) { return e.compare(0, event.size(), event) == 0; });
+  };
+  back.start();
+  ASSERT_TRUE(cluster.until([&] { return said("receiving snapshot") == 1; }));
+  cluster.until([] { return false; }, 40);  // at its pace: about half of it
+  ASSERT_EQ(said("snapshot installed"), 0);
+  back.crash();
+  back.start();
+  ASSERT_TRUE(cluster.until([&] { return said("snapshot goes on behind what was received before") == 1; }));
+  EXPECT_TRUE(cluster.until([&] { return all_equal() && back.machine().list().size() == 1200; }, 20000));
+}
+
 TEST_F(Three, ASnapshotArrivesThoughMessagesAreLost) {
   cluster.snapshot_count = 100;
   start_all();

@@ -191,6 +191,96 @@ TEST(SnapshotImport, PiecesInAnyOrderMakeTheSameFile) {
   EXPECT_EQ(read_body(*f.store, 9), body_of(5000));
 }
 
+struct LargeSource {
+  Fixture from;
+  SnapshotInfo info;
+  std::string bytes;
+  LargeSource() : info(write(*from.store, 9, body_of(1'000'000))), bytes(from.files.content(path(9))) {}
+};
+
+std::vector<std::string> parts(Fixture& f) {
+  std::vector<std::string> found;
+  for (const std::string& name : f.files.files_below(kSnaps))
+    if (name.find(".part") != std::string::npos) found.push_back(name);
+  return found;
+}
+
+// A member that was restarted while a large snapshot came in began again with its first byte.
+TEST(SnapshotImport, GoesOnAfterARestartBehindWhatVerifies) {
+  LargeSource source;
+  const std::string_view bytes = source.bytes;
+  Fixture f;
+  must(must(f.store->begin_import(Slot(9), bytes.size(), source.info.digest))
+           ->write(0, bytes.substr(0, 700'000)));
+  f.reopen();
+  auto import = must(f.store->begin_import(Slot(9), bytes.size(), source.info.digest));
+  const uint64_t held = import->contiguous_bytes();
+  EXPECT_GT(held, 500'000u) << "two chunks of 256 KiB came whole";
+  EXPECT_LE(held, 700'000u);
+  must(import->write(held, bytes.substr(held)));
+  EXPECT_EQ(must(import->finish()).digest, source.info.digest);
+  EXPECT_EQ(read_body(*f.store, 9), body_of(1'000'000));
+  EXPECT_TRUE(parts(f).empty());
+}
+
+TEST(SnapshotImport, APartThatIsWholeNeedsNothingMore) {
+  LargeSource source;
+  Fixture f;
+  must(must(f.store->begin_import(Slot(9), source.bytes.size(), source.info.digest))->write(0, source.bytes));
+  f.reopen();
+  auto import = must(f.store->begin_import(Slot(9), source.bytes.size(), source.info.digest));
+  EXPECT_EQ(import->contiguous_bytes(), source.bytes.size());
+  EXPECT_TRUE(import->finish().ok());
+}
+
+TEST(SnapshotImport, WhatRottedInThePartIsFetchedAgain) {
+  LargeSource source;
+  const std::string_view bytes = source.bytes;
+  // In the header, in a chunk, in a chunk's own header, at the end.
+  const size_t second_chunk =
+      bytes.size() - 40 - (1'000'000 - 3 * (256u << 10)) - 16 - 2 * ((256u << 10) + 16);
+  for (const size_t at : {size_t{10}, size_t{300'000}, second_chunk + 9, size_t{699'999}}) {
+    Fixture f;
+    must(must(f.store->begin_import(Slot(9), bytes.size(), source.info.digest))
+             ->write(0, bytes.substr(0, 700'000)));
+    ASSERT_EQ(parts(f).size(), 1u);
+    auto file = must(f.files.open(parts(f)[0], OpenMode::read_write));
+    must(file->write(at, std::string(1, static_cast<char>(bytes[at] ^ 1))));
+    f.reopen();
+    auto import = must(f.store->begin_import(Slot(9), bytes.size(), source.info.digest));
+    const uint64_t held = import->contiguous_bytes();
+    EXPECT_LE(held, at) << "the damaged chunk is not taken for whole";
+    must(import->write(held, bytes.substr(held)));
+    EXPECT_EQ(must(import->finish()).digest, source.info.digest);
+  }
+}
+
+TEST(SnapshotImport, APartDoesNotStayOnAFullDisk) {
+  LargeSource source;
+  Fixture f;
+  auto import = must(f.store->begin_import(Slot(9), source.bytes.size(), source.info.digest));
+  must(import->write(0, source.bytes.substr(0, 300'000)));
+  f.files.set_capacity(350'000);
+  EXPECT_EQ(import->write(300'000, source.bytes.substr(300'000)).error().code, ErrorCode::no_space);
+  import.reset();
+  EXPECT_TRUE(parts(f).empty()) << "the log needs the room";
+}
+
+TEST(SnapshotImport, PartsOfOtherFilesGo) {
+  LargeSource source;
+  Fixture f;
+  must(must(f.store->begin_import(Slot(9), source.bytes.size(), source.info.digest))
+           ->write(0, source.bytes.substr(0, 300'000)));
+  must(must(f.store->begin_import(Slot(9), source.bytes.size(), Digest128{1, 2}))->write(0, "x"));
+  EXPECT_EQ(parts(f).size(), 1u) << "of the file that comes in now";
+  write(*f.store, 8, "older");
+  must(f.store->drop_older(1));
+  EXPECT_EQ(parts(f).size(), 1u) << "the part is newer";
+  write(*f.store, 10, "newer");
+  must(f.store->drop_older(1));
+  EXPECT_TRUE(parts(f).empty());
+}
+
 TEST(SnapshotImport, RefusesHolesDamageForeignersAndTooMuch) {
   Source source;
   const auto attempt = [&](std::string bytes, size_t skip, Slot index, Digest128 digest) {

@@ -76,7 +76,7 @@ class Rot:
 
 def main():
     parser = arguments_for(__doc__)
-    parser.add_argument("--rate", type=int, default=120)
+    parser.add_argument("--rate", type=int, default=60)
     arguments = parser.parse_args()
 
     def body():
@@ -87,7 +87,7 @@ def main():
         folder = folder_of(arguments, "scrub")
         history = os.path.join(folder, "history.jsonl")
         # No snapshot is taken for the log's sake; the background reading has no pace to keep.
-        with Cluster(programs.server, folder, snapshot_count=1000000, extra_flags=["--scrub-rate", str(1 << 30)]) as cluster:
+        with Cluster(programs.server, folder, snapshot_count=1000000, election_ms=3000, extra_flags=["--scrub-rate", str(1 << 30)]) as cluster:
             cluster.start()
             cluster.wait_serving()
             recorder = Recorder(programs, cluster, history, ["--rate", arguments.rate, "--seed", seed, "--deadline-ms", 5000,

@@ -22,9 +22,9 @@ Entry command(uint64_t slot, uint64_t bytes, uint64_t salt) {
   return entry;
 }
 
-Step commit(std::vector<Record> records) {
+LifeStep commit(std::vector<Record> records) {
   auto shared = std::make_shared<const std::vector<Record>>(std::move(records));
-  Step step;
+  LifeStep step;
   step.act = [shared](Life& life) { return commit_records(*life.dir, *shared); };
   for (size_t at = 0; at < shared->size();) {
     const size_t first = at;
@@ -37,30 +37,31 @@ Step commit(std::vector<Record> records) {
   return step;
 }
 
-Step work(std::function<Result<void>(DataDir&)> act) {
-  return Step{[act = std::move(act)](Life& life) { return act(*life.dir); }, {}};
+LifeStep work(std::function<Result<void>(DataDir&)> act) {
+  return LifeStep{[act = std::move(act)](Life& life) { return act(*life.dir); }, {}};
 }
 
-Step reserve() {
+LifeStep reserve() {
   return work([](DataDir& dir) { return dir.wal().prepare_reserve(); });
 }
-Step idle() {
+LifeStep idle() {
   return work([](DataDir& dir) { return dir.wal().mark_idle(); });
 }
-Step truncate(uint64_t upto) {
+LifeStep truncate(uint64_t upto) {
   return work([upto](DataDir& dir) { return dir.wal().truncate_behind(Slot(upto)); });
 }
-Step drop_older(size_t keep) {
+LifeStep drop_older(size_t keep) {
   return work([keep](DataDir& dir) { return dir.snapshots().drop_older(keep); });
 }
 
-Step snapshot(uint64_t index, uint64_t body_bytes = 700) {
-  return Step{[=](Life& life) { return write_snapshot(*life.dir, index, body_bytes); },
-              {[=](Expected* expected) { expected->snapshot = std::max(expected->snapshot, Slot(index)); }}};
+LifeStep snapshot(uint64_t index, uint64_t body_bytes = 700) {
+  return LifeStep{
+      [=](Life& life) { return write_snapshot(*life.dir, index, body_bytes); },
+      {[=](Expected* expected) { expected->snapshot = std::max(expected->snapshot, Slot(index)); }}};
 }
 
 // A peer's whole file, in two pieces.
-Step import(uint64_t index) {
+LifeStep import(uint64_t index) {
   const auto act = [index](Life& life) -> Result<void> {
     MemoryFileSystem elsewhere;
     OpenOptions options = life.options;
@@ -81,8 +82,8 @@ Step import(uint64_t index) {
     if (!installed) return installed.error();
     return {};
   };
-  return Step{act,
-              {[=](Expected* expected) { expected->snapshot = std::max(expected->snapshot, Slot(index)); }}};
+  return LifeStep{
+      act, {[=](Expected* expected) { expected->snapshot = std::max(expected->snapshot, Slot(index)); }}};
 }
 
 Result<void> open(Life& life) {
@@ -92,41 +93,41 @@ Result<void> open(Life& life) {
   return {};
 }
 
-Step start() {
-  return Step{open, {[](Expected* expected) { ++expected->boot; }}};
+LifeStep start() {
+  return LifeStep{open, {[](Expected* expected) { ++expected->boot; }}};
 }
-Step stop() {
-  return Step{[](Life& life) {
-                Result<void> closed = life.dir->close();
-                life.dir.reset();
-                return closed;
-              },
-              {}};
+LifeStep stop() {
+  return LifeStep{[](Life& life) {
+                    Result<void> closed = life.dir->close();
+                    life.dir.reset();
+                    return closed;
+                  },
+                  {}};
 }
-Step kill() {
-  Step step{[](Life& life) -> Result<void> {
-              life.dir.reset();
-              return {};
-            },
-            {}};
+LifeStep kill() {
+  LifeStep step{[](Life& life) -> Result<void> {
+                  life.dir.reset();
+                  return {};
+                },
+                {}};
   step.kill = true;
   return step;
 }
 
 // The disk is full for this one commit, which must be refused and leave everything as it was.
-Step refused_for_space(std::vector<Record> records) {
+LifeStep refused_for_space(std::vector<Record> records) {
   auto shared = std::make_shared<const std::vector<Record>>(std::move(records));
-  return Step{[shared](Life& life) -> Result<void> {
-                life.files->set_capacity(life.files->used_bytes() + 100);
-                const Result<void> done = commit_records(*life.dir, *shared);
-                life.files->set_capacity(std::numeric_limits<uint64_t>::max());
-                if (done.ok()) return Error{ErrorCode::invalid, "a commit found room on a full disk"};
-                return done.error().code == ErrorCode::no_space ? Result<void>() : done;
-              },
-              {}};
+  return LifeStep{[shared](Life& life) -> Result<void> {
+                    life.files->set_capacity(life.files->used_bytes() + 100);
+                    const Result<void> done = commit_records(*life.dir, *shared);
+                    life.files->set_capacity(std::numeric_limits<uint64_t>::max());
+                    if (done.ok()) return Error{ErrorCode::invalid, "a commit found room on a full disk"};
+                    return done.error().code == ErrorCode::no_space ? Result<void>() : done;
+                  },
+                  {}};
 }
 
-Step genesis() { return commit({EpochRecord{enumerated_members(0, Slot(1)), {}}}); }
+LifeStep genesis() { return commit({EpochRecord{enumerated_members(0, Slot(1)), {}}}); }
 
 Ballot b(uint32_t round, uint32_t epoch = 0) { return enumerated_ballot(round, epoch); }
 
@@ -134,12 +135,12 @@ LawRecord law(uint64_t first, uint64_t count, uint64_t bytes_each) {
   return LawRecord{Slot(first), accept_record(b(0), first, count, bytes_each).entries};
 }
 
-void append(std::vector<Step>* steps, std::vector<Step> more) {
-  for (Step& step : more) steps->push_back(std::move(step));
+void append(std::vector<LifeStep>* steps, std::vector<LifeStep> more) {
+  for (LifeStep& step : more) steps->push_back(std::move(step));
 }
 
-std::vector<Step> begun(std::vector<Step> more) {
-  std::vector<Step> steps;
+std::vector<LifeStep> begun(std::vector<LifeStep> more) {
+  std::vector<LifeStep> steps;
   steps.push_back(start());
   steps.push_back(genesis());
   append(&steps, std::move(more));
@@ -147,21 +148,22 @@ std::vector<Step> begun(std::vector<Step> more) {
 }
 
 // `count` batches of one entry each, from slot `first` on.
-std::vector<Step> singles(uint32_t round, uint64_t first, uint64_t count, uint64_t bytes_each) {
-  std::vector<Step> steps;
+std::vector<LifeStep> singles(uint32_t round, uint64_t first, uint64_t count, uint64_t bytes_each) {
+  std::vector<LifeStep> steps;
   for (uint64_t i = 0; i < count; ++i)
     steps.push_back(commit({accept_record(b(round), first + i, 1, bytes_each)}));
   return steps;
 }
 
-std::vector<Step> joined(std::vector<std::vector<Step>> parts) {
-  std::vector<Step> steps;
+std::vector<LifeStep> joined(std::vector<std::vector<LifeStep>> parts) {
+  std::vector<LifeStep> steps;
   for (auto& part : parts) append(&steps, std::move(part));
   return steps;
 }
 
-std::vector<Step> long_life() {
-  std::vector<Step> steps = begun({commit({PromiseRecord{b(1)}, accept_record(b(1), 1, 3, 10)}), reserve()});
+std::vector<LifeStep> long_life() {
+  std::vector<LifeStep> steps =
+      begun({commit({PromiseRecord{b(1)}, accept_record(b(1), 1, 3, 10)}), reserve()});
   for (uint64_t i = 0; i < 6; ++i) steps.push_back(commit({accept_record(b(1), 4 + 2 * i, 2, 500)}));
   append(&steps,
          {commit({PromiseRecord{b(2)}}), commit({accept_record(b(2), 9, 4, 20), DecidedRecord{Slot(8)}}),
@@ -335,7 +337,7 @@ LifeResult live(const Workload& workload, MemoryFileSystem& files, uint64_t die_
     if (die_at > files.operations()) files.fail_after(die_at - files.operations());
   };
   arm();
-  for (const Step& step : workload.steps) {
+  for (const LifeStep& step : workload.steps) {
     const Expected acknowledged = result.possible.back();
     result.possible = {acknowledged};
     for (const auto& stage : step.stages) {

@@ -23,7 +23,7 @@ struct Life {
 
 // One step: what it does, and what it means once it was acknowledged: one stage, or several that become
 // durable one after the other (an epoch that opens ends a batch of its own).
-struct Step {
+struct LifeStep {
   std::function<Result<void>(Life&)> act;
   std::vector<std::function<void(Expected*)>> stages;
   bool kill = false;  // ends in kill -9: what was not synced stays visible and unsynced
@@ -32,7 +32,7 @@ struct Step {
 struct Workload {
   std::string name;
   storage::OpenOptions options;
-  std::vector<Step> steps;
+  std::vector<LifeStep> steps;
 };
 
 std::vector<Workload> canonical_workloads();

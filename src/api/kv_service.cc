@@ -11,7 +11,7 @@ namespace decree::api {
 
 namespace {
 
-enum Method : uint32_t { method_range, method_put, method_delete_range, method_txn, method_compact };
+enum : uint32_t { method_range, method_put, method_delete_range, method_txn, method_compact };
 
 }  // namespace
 

@@ -13,7 +13,7 @@ namespace decree::api {
 
 namespace {
 
-enum Method : uint32_t {
+enum : uint32_t {
   method_alarm,
   method_status,
   method_defragment,

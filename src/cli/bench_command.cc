@@ -15,7 +15,6 @@ namespace decree::cli {
 namespace {
 
 using client::LoadOptions;
-using std::chrono::milliseconds;
 
 constexpr size_t closed_loop_clients = 64;
 constexpr size_t open_loop_clients = 10'000;
@@ -33,8 +32,8 @@ struct BenchFlags {
   int read_percent = 90;
 };
 
-milliseconds duration_flag(const char* name, const std::string& text) {
-  Result<milliseconds> parsed = parse_duration(text);
+std::chrono::milliseconds duration_flag(const char* name, const std::string& text) {
+  Result<std::chrono::milliseconds> parsed = parse_duration(text);
   if (!parsed) throw UsageError{std::string(name) + ": " + parsed.error().message};
   return *parsed;
 }

@@ -14,7 +14,7 @@ using client::LoadReport;
 
 double ms(uint64_t ns) { return static_cast<double>(ns) / 1e6; }
 
-std::string quoted(std::string_view text) {
+std::string json_text(std::string_view text) {
   std::string out = "\"";
   for (const char c : printable(text)) {  // printable() leaves valid UTF-8 without control characters
     if (c == '"' || c == '\\') out += '\\';
@@ -42,7 +42,7 @@ std::string latency_text(const Histogram& h) {
 std::string counts_json(const std::map<std::string, uint64_t>& counts) {
   std::string out = "{";
   for (const auto& [name, count] : counts)
-    out += fmt::format("{}{}:{}", out.size() > 1 ? "," : "", quoted(name), count);
+    out += fmt::format("{}{}:{}", out.size() > 1 ? "," : "", json_text(name), count);
   return out + "}";
 }
 
@@ -80,7 +80,7 @@ double per_request_us(double seconds, const LoadReport& report) {
 std::string bench_json(const LoadOptions& options, const LoadReport& report) {
   std::string endpoints;
   for (const net::HostPort& endpoint : options.endpoints)
-    endpoints += (endpoints.empty() ? "" : ",") + quoted(net::to_string(endpoint));
+    endpoints += (endpoints.empty() ? "" : ",") + json_text(net::to_string(endpoint));
   std::string out =
       fmt::format(R"({{"op":"{}","loop":"{}","clients":{},"connections":{},"rate":{},"serializable":{},)"
                   R"("key_bytes":{},"value_bytes":{},"keys":{},"endpoints":[{}])",

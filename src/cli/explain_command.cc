@@ -15,7 +15,7 @@ namespace {
 using explain::SlotRequest;
 using explain::SlotResponse;
 
-std::string milliseconds(int64_t us) {
+std::string milliseconds_text(int64_t us) {
   return fmt::format("{}{}.{:03}", us < 0 ? "-" : "", std::abs(us) / 1000, std::abs(us) % 1000);
 }
 
@@ -61,9 +61,9 @@ void write_story(const Context& context, const explain::Story& story,
                                story.ballot().round(), printable(story.proposer()));
   std::vector<std::vector<std::string>> rows = {{"TIME (ms)", "+/-", "MEMBER", "WHAT"}};
   for (const explain::Event& e : story.events())
-    rows.push_back({(e.at_least() ? ">= " : "") + milliseconds(e.at_us()),
-                    e.uncertainty_us() == 0 ? "" : milliseconds(e.uncertainty_us()), printable(e.member()),
-                    printable(e.what())});
+    rows.push_back({(e.at_least() ? ">= " : "") + milliseconds_text(e.at_us()),
+                    e.uncertainty_us() == 0 ? "" : milliseconds_text(e.uncertainty_us()),
+                    printable(e.member()), printable(e.what())});
   if (rows.size() > 1) context.out << table(rows);
   for (const std::string& note : story.notes()) context.out << "note: " << printable(note) << '\n';
   for (const std::string& endpoint : silent) context.out << "note: no answer from " << endpoint << '\n';

@@ -18,7 +18,7 @@ namespace decree::cli {
 
 namespace {
 
-constexpr int64_t default_bump = 1'000'000'000;
+constexpr int64_t default_revision_bump = 1'000'000'000;
 
 struct RecoverFlags {
   std::vector<std::string> directories;
@@ -26,7 +26,7 @@ struct RecoverFlags {
   std::string data_dir;
   std::string advertise;
   std::string token;
-  int64_t bump = default_bump;
+  int64_t bump = default_revision_bump;
   bool yes = false;
 };
 

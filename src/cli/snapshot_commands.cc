@@ -138,7 +138,7 @@ void add_save(CLI::App& group, Context& context) {
       [&context, path] { context.action = [&context, path] { return do_save(context, *path); }; });
 }
 
-void add_status(CLI::App& group, Context& context) {
+void add_backup_status(CLI::App& group, Context& context) {
   CLI::App* command = group.add_subcommand("status", "Verify a backup file and tell what is in it");
   auto path = std::make_shared<std::string>();
   command->add_option("FILE", *path)->required();
@@ -188,7 +188,7 @@ void add_snapshot_commands(CLI::App& program, Context& context) {
   CLI::App* group = program.add_subcommand("snapshot", "Backups: save, status, restore");
   group->require_subcommand(1);
   add_save(*group, context);
-  add_status(*group, context);
+  add_backup_status(*group, context);
   add_restore(*group, context);
 }
 

@@ -15,7 +15,7 @@ namespace decree::client {
 
 namespace {
 
-constexpr size_t prefix_bytes = http::grpc_prefix_bytes;
+using http::grpc_prefix_bytes;
 constexpr size_t reply_bytes_max = size_t{1} << 30;
 constexpr int32_t stream_window_bytes = 4 << 20;
 constexpr int32_t connection_window_bytes = 64 << 20;
@@ -58,10 +58,10 @@ int to_number(std::string_view text, int otherwise) {
 
 // Size of the message that begins at `bytes`, prefix included; 0 while its prefix is not whole.
 uint64_t framed_bytes(std::string_view bytes) {
-  if (bytes.size() < prefix_bytes) return 0;
+  if (bytes.size() < grpc_prefix_bytes) return 0;
   uint64_t size = 0;
-  for (size_t i = 1; i < prefix_bytes; ++i) size = size << 8 | static_cast<uint8_t>(bytes[i]);
-  return size + prefix_bytes;
+  for (size_t i = 1; i < grpc_prefix_bytes; ++i) size = size << 8 | static_cast<uint8_t>(bytes[i]);
+  return size + grpc_prefix_bytes;
 }
 
 // Hands out the whole messages in `call.body` and keeps the rest.
@@ -69,7 +69,7 @@ void hand_out_messages(Call& call) {
   std::string_view rest = call.body;
   for (uint64_t size = framed_bytes(rest); size != 0 && size <= rest.size() && !call.cancelled;
        size = framed_bytes(rest)) {
-    call.messages->on_message(call.token, rest.substr(prefix_bytes, size - prefix_bytes));
+    call.messages->on_message(call.token, rest.substr(grpc_prefix_bytes, size - grpc_prefix_bytes));
     rest.remove_prefix(size);
   }
   call.body.erase(0, call.body.size() - rest.size());
@@ -86,7 +86,7 @@ nghttp2_nv field(std::string_view name, std::string_view value, uint8_t flags = 
 
 std::string frame_message(std::string_view message) {
   std::string framed;
-  framed.reserve(http::grpc_prefix_bytes + message.size());
+  framed.reserve(grpc_prefix_bytes + message.size());
   http::append_grpc_prefix(&framed, message.size());
   framed += message;
   return framed;
@@ -245,12 +245,12 @@ Reply Http2Calls::Impl::judged(Call& call, uint32_t h2_error, std::string& text)
   if (code != Code::ok) return {CallEnd::answered, code, call.message, {}};
   const std::string_view body = call.body;
   if (call.messages != nullptr && body.empty()) return {CallEnd::answered, code, {}, {}};
-  if (call.messages != nullptr || body.size() < prefix_bytes || body[0] != 0 ||
+  if (call.messages != nullptr || body.size() < grpc_prefix_bytes || body[0] != 0 ||
       framed_bytes(body) != body.size()) {
     text = "the server's answer is not one plain gRPC message";
     return {CallEnd::lost, Code::internal, text, {}};
   }
-  return {CallEnd::answered, code, {}, body.substr(prefix_bytes)};
+  return {CallEnd::answered, code, {}, body.substr(grpc_prefix_bytes)};
 }
 
 void Http2Calls::Impl::finish(Call& call, uint32_t h2_error) {

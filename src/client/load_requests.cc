@@ -3,11 +3,12 @@
 #include <array>
 #include <charconv>
 
+#include "http/grpc_framing.h"
+
 namespace decree::client {
 
 namespace {
 
-constexpr size_t prefix_bytes = 5;
 constexpr uint32_t wire_varint = 0;
 constexpr uint32_t wire_bytes = 2;
 
@@ -37,10 +38,10 @@ void append_integer(std::string& out, uint32_t field, int64_t value) {
 
 size_t bytes_field_size(size_t content) { return 1 + varint_bytes(content) + content; }
 
-void begin_frame(std::string& out) { out.assign(prefix_bytes, '\0'); }
+void begin_frame(std::string& out) { out.assign(http::grpc_prefix_bytes, '\0'); }
 
 void end_frame(std::string& out) {
-  const size_t size = out.size() - prefix_bytes;
+  const size_t size = out.size() - http::grpc_prefix_bytes;
   for (size_t i = 0; i < 4; ++i) out[1 + i] = static_cast<char>(size >> (24 - 8 * i));
 }
 

@@ -12,7 +12,7 @@ namespace decree::kv {
 
 namespace {
 
-constexpr size_t kVersionsPerSlice = 2000;
+constexpr size_t kVersionsPerDigestSlice = 2000;
 
 // CRC32-C (Castagnoli), eight table steps at a time.
 class Crc32c {
@@ -90,7 +90,7 @@ struct HashJob::Impl {
   void collect_slice() {
     const KeyIndex& index = pinned.mvcc().index();
     auto it = index.lower_bound(cursor);
-    for (size_t n = 0; it != index.end() && n < kVersionsPerSlice; ++it, ++n) {
+    for (size_t n = 0; it != index.end() && n < kVersionsPerDigestSlice; ++it, ++n) {
       const Record* newest = it->record();
       const History& history = newest->history();
       const size_t older = history.size();
@@ -110,7 +110,7 @@ struct HashJob::Impl {
 
   bool hash_slice() {
     std::string buffer;
-    for (size_t n = 0; n < kVersionsPerSlice; ++n) {
+    for (size_t n = 0; n < kVersionsPerDigestSlice; ++n) {
       const Record* r = order.next();
       if (r == nullptr) return true;
       buffer.clear();

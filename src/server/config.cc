@@ -11,8 +11,6 @@
 namespace decree::server {
 namespace {
 
-Error invalid(std::string sentence) { return Error{ErrorCode::invalid, std::move(sentence)}; }
-
 std::vector<std::string> split(const std::string& text, char separator) {
   std::vector<std::string> parts;
   size_t from = 0;

@@ -10,9 +10,10 @@
 #include "server/version.h"
 
 namespace decree::server {
-namespace {
 
 Error invalid(std::string sentence) { return Error{ErrorCode::invalid, std::move(sentence)}; }
+
+namespace {
 
 std::string environment_name(const std::string& prefix, std::string flag) {
   for (char& c : flag) c = c == '-' ? '_' : static_cast<char>(std::toupper(static_cast<unsigned char>(c)));

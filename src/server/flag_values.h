@@ -18,6 +18,9 @@ struct FlagValues {
   std::string print;  // --help, --version
 };
 
+// A flag that is refused; the sentence says which and what to do.
+Error invalid(std::string sentence);
+
 Result<FlagValues> collect_flags(const std::vector<std::string>& arguments, const Environment& environment);
 
 // Empty when the value is what it is called, else a sentence.

@@ -29,11 +29,11 @@ class Hash {
 
 Genesis make_genesis(const Config& config) {
   Genesis genesis;
-  std::vector<Member> members;
+  std::vector<decree::Member> members;
   Hash cluster;
   cluster.add(config.cluster_token);
   for (const InitialMember& initial : config.initial_cluster) {
-    Member m;
+    decree::Member m;
     m.node = NodeId(static_cast<uint32_t>(members.size() + 1));
     m.name = initial.name;
     m.peer_urls = initial.peer_urls;

@@ -36,7 +36,7 @@ transport::JoinQuestion question_of(const Config& config, const storage::Salvage
         for (const std::string& url : m.peer_urls) add_url(&question.contacts, url);
   }
   if (old.membership)
-    for (const Member& m : old.membership->members)
+    for (const decree::Member& m : old.membership->members)
       for (const std::string& url : m.peer_urls)
         add_url(m.name == config.name ? &question.own_urls : &question.contacts, url);
   return question;
@@ -55,7 +55,7 @@ std::string why_not_readmitted(const std::vector<transport::JoinAnswer>& answers
   if (*newest == nullptr) return "no other member answers";
   const Membership& members = (*newest)->membership;
   const auto own = std::find_if(members.members.begin(), members.members.end(),
-                                [&](const Member& m) { return m.name == config.name; });
+                                [&](const decree::Member& m) { return m.name == config.name; });
   if (own == members.members.end())
     return fmt::format("the cluster does not list a member called {} any more", config.name);
   *self = own->node;
@@ -63,7 +63,7 @@ std::string why_not_readmitted(const std::vector<transport::JoinAnswer>& answers
     return "the cluster is so young that it has not written down whose disk is whose";
   std::set<NodeId> voting;
   for (const transport::JoinAnswer& answer : answers) {
-    const Member* m = members.find(answer.from);
+    const decree::Member* m = members.find(answer.from);
     if (m != nullptr && m->node != own->node && m->role == MemberRole::voter &&
         answer.cluster == (*newest)->cluster && m->incarnation == answer.incarnation)
       voting.insert(answer.from);

@@ -58,7 +58,7 @@ void judge_voters(RecoveryPlan* plan) {
   for (Survivor& s : plan->survivors) {
     if (!s.found.superblock) continue;
     const Identity& identity = s.found.superblock->identity;
-    const Member* m = plan->membership.find(identity.node);
+    const decree::Member* m = plan->membership.find(identity.node);
     if (m == nullptr) continue;
     s.name = m->name;
     s.votes = m->role == MemberRole::voter &&

@@ -11,8 +11,8 @@ namespace decree::storage {
 
 namespace {
 
-constexpr uint64_t kMagic = 0x314b4c4245524344;  // "DCREBLK1"
-constexpr uint64_t kSeed = 0x7375706572626c6b;   // identity is inside, so the seed is fixed
+constexpr uint64_t kCopyMagic = 0x314b4c4245524344;  // "DCREBLK1"
+constexpr uint64_t kCopySeed = 0x7375706572626c6b;   // identity is inside, so the seed is fixed
 constexpr size_t kChecksumAt = kSuperblockBlockBytes - 8;
 constexpr size_t kPairBytes = 2 * kSuperblockBlockBytes;
 constexpr size_t kFileBytes = kSuperblockCopies * kSuperblockBlockBytes;
@@ -30,7 +30,7 @@ struct Layout {
 std::string encode_superblock(const SuperblockState& s) {
   std::string block(kSuperblockBlockBytes, '\0');
   char* to = block.data();
-  store_le<uint64_t>(to + Layout::magic, kMagic);
+  store_le<uint64_t>(to + Layout::magic, kCopyMagic);
   store_le<uint32_t>(to + Layout::format, s.epoch == 0 ? 1 : kSuperblockFormat);
   store_le<uint64_t>(to + Layout::sequence, s.sequence);
   store_le<uint64_t>(to + Layout::cluster, s.identity.cluster.value);
@@ -45,15 +45,15 @@ std::string encode_superblock(const SuperblockState& s) {
   store_le<uint64_t>(to + Layout::synced_through, s.synced_through);
   store_le<uint64_t>(to + Layout::truncated_upto, s.truncated_upto.value);
   store_le<uint64_t>(to + Layout::idle_writes, s.idle_writes);
-  store_le<uint64_t>(to + kChecksumAt, checksum64({to, kChecksumAt}, kSeed));
+  store_le<uint64_t>(to + kChecksumAt, checksum64({to, kChecksumAt}, kCopySeed));
   return block;
 }
 
 SuperblockVerdict decode_superblock(std::string_view block, SuperblockState* out) {
   if (block.size() < kSuperblockBlockBytes) return SuperblockVerdict::damaged;
   const char* from = block.data();
-  if (load_le<uint64_t>(from + Layout::magic) != kMagic) return SuperblockVerdict::damaged;
-  if (load_le<uint64_t>(from + kChecksumAt) != checksum64({from, kChecksumAt}, kSeed))
+  if (load_le<uint64_t>(from + Layout::magic) != kCopyMagic) return SuperblockVerdict::damaged;
+  if (load_le<uint64_t>(from + kChecksumAt) != checksum64({from, kChecksumAt}, kCopySeed))
     return SuperblockVerdict::damaged;
   if (load_le<uint32_t>(from + Layout::format) > kSuperblockFormat) return SuperblockVerdict::newer_format;
   SuperblockState s;

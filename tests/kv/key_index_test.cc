@@ -12,10 +12,10 @@
 namespace decree::kv {
 namespace {
 
-RecordPool pool;
+RecordPool record_pool;
 
 Record* record_of(const std::string& key, bool tombstone = false) {
-  return Record::make({.mod = 2, .tombstone = tombstone, .create = 2, .version = 1, .key = key}, pool);
+  return Record::make({.mod = 2, .tombstone = tombstone, .create = 2, .version = 1, .key = key}, record_pool);
 }
 
 struct Both {
@@ -23,7 +23,7 @@ struct Both {
   std::map<std::string, Record*> model;
 
   ~Both() {
-    for (const auto& [key, record] : model) Record::free(record, pool);
+    for (const auto& [key, record] : model) Record::free(record, record_pool);
   }
   void insert(const std::string& key, bool tombstone) {
     const auto place = index.locate(key);
@@ -33,7 +33,7 @@ struct Both {
     if (place.found) {
       ASSERT_EQ(index.at(place)->record(), known->second);
       index.replace(index.at(place), record);
-      Record::free(known->second, pool);
+      Record::free(known->second, record_pool);
       known->second = record;
     } else {
       index.insert(place, record);
@@ -45,7 +45,7 @@ struct Both {
     if (!place.found) return;
     const auto next = index.erase(index.at(place));
     const auto known = model.find(key);
-    Record::free(known->second, pool);
+    Record::free(known->second, record_pool);
     const auto after = model.erase(known);
     ASSERT_EQ(next == index.end(), after == model.end());
     if (after != model.end()) {
@@ -102,8 +102,8 @@ TEST(KeyIndex, AgreesWithAMapUnderRandomChanges) {
     std::mt19937_64 random(seed);
     Both both;
     // Grow, shrink, grow: pages split and merge.
-    for (int step = 0; step < 24000 && !testing::Test::HasFailure(); ++step) {
-      const bool shrinking = step / 8000 == 1;
+    for (int step = 0; step < 9000 && !testing::Test::HasFailure(); ++step) {
+      const bool shrinking = step / 3000 == 1;
       const std::string key = random_key(random, style);
       if (random() % 10 < (shrinking ? 9u : 2u)) {
         both.erase(key);
@@ -113,7 +113,7 @@ TEST(KeyIndex, AgreesWithAMapUnderRandomChanges) {
         both.insert(key, random() % 4 == 0);
       }
       both.expect_bounds(random_key(random, style), random_key(random, style));
-      if (step % 2000 == 0) both.expect_equal();
+      if (step % 1000 == 0) both.expect_equal();
     }
     both.expect_equal();
     ASSERT_FALSE(testing::Test::HasFailure());

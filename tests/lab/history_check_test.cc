@@ -11,7 +11,7 @@
 namespace decree::lab {
 namespace {
 
-History parse(const std::string& text) {
+History parse_history(const std::string& text) {
   std::istringstream in(text);
   Result<History> h = read_history(in);
   EXPECT_TRUE(h.ok()) << (h.ok() ? "" : h.error().message);
@@ -19,7 +19,7 @@ History parse(const std::string& text) {
 }
 
 void expect_both(const std::string& text, Judgement whole, Judgement keys) {
-  const History h = parse(text);
+  const History h = parse_history(text);
   const Verdict a = check_whole_store(h);
   const Verdict b = check_keys(h);
   EXPECT_EQ(a.judgement, whole) << a.problem;
@@ -72,12 +72,12 @@ TEST(HistoryCheck, FindsAWrongVersion) {
 TEST(HistoryCheck, FindsOneRevisionGivenTwice) {
   std::string other = kPut2;
   other.replace(other.find("\"revision\":3"), 12, "\"revision\":2");
-  EXPECT_EQ(check_whole_store(parse(kPut1 + other)).judgement, Judgement::bad);
+  EXPECT_EQ(check_whole_store(parse_history(kPut1 + other)).judgement, Judgement::bad);
 }
 TEST(HistoryCheck, FindsAMemberWhoseRevisionGoesBack) {
   const std::string fresh = get(50, 60, 3, kY, R"(,"serializable":true)");
   const std::string stale = get(70, 80, 2, kX, R"(,"serializable":true)");
-  const Verdict v = check_whole_store(parse(std::string(kPut1) + kPut2 + fresh + stale));
+  const Verdict v = check_whole_store(parse_history(std::string(kPut1) + kPut2 + fresh + stale));
   EXPECT_EQ(v.judgement, Judgement::bad);
   EXPECT_EQ(v.problem.substr(0, 3), "I21");
 }

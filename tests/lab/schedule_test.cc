@@ -12,7 +12,7 @@
 namespace decree::lab {
 namespace {
 
-Schedule parse(const std::string& text) {
+Schedule parse_schedule(const std::string& text) {
   std::istringstream in(text);
   Result<Schedule> s = read_schedule(in);
   EXPECT_TRUE(s.ok()) << (s.ok() ? "" : s.error().message);
@@ -47,30 +47,30 @@ const char* kOneElection =
     "deliver 1 2 Accept 0\n";
 
 TEST(Schedule, OneElectionOneChoice) {
-  const ScriptResult result = follow(parse(kOneElection));
+  const ScriptResult result = follow(parse_schedule(kOneElection));
   EXPECT_FALSE(result.run.breach) << result.run.breach.sentence;
   EXPECT_EQ(result.run.statistics.slots, 1u);  // the barrier of the new leader
 }
 TEST(Schedule, WhatIsNotDeliveredIsLost) {
   std::string text = kOneElection;
   text.erase(text.find("deliver 2 1 Promise 0\n"), 22);
-  EXPECT_EQ(follow(parse(text)).run.statistics.slots, 0u);
+  EXPECT_EQ(follow(parse_schedule(text)).run.statistics.slots, 0u);
 }
 TEST(Schedule, ADiskThatHangsAcknowledgesNothing) {
   std::string text = kOneElection;
   text.insert(text.find("deliver 1 2 Accept 0"), "hold 2\n");
-  EXPECT_EQ(follow(parse(text)).run.statistics.slots, 0u);
+  EXPECT_EQ(follow(parse_schedule(text)).run.statistics.slots, 0u);
   text += "release 2\n";
-  EXPECT_EQ(follow(parse(text)).run.statistics.slots, 1u);
+  EXPECT_EQ(follow(parse_schedule(text)).run.statistics.slots, 1u);
 }
 TEST(Schedule, SettlingBringsEverybodyToTheSameEnd) {
-  const ScriptResult result = follow(parse(std::string(kOneElection) + "crash 1 power 7\nsettle\n"));
+  const ScriptResult result = follow(parse_schedule(std::string(kOneElection) + "crash 1 power 7\nsettle\n"));
   EXPECT_FALSE(result.run.breach) << result.run.breach.invariant << result.run.breach.sentence;
   EXPECT_GE(result.run.statistics.ok, 3u);  // a write through every member
 }
 TEST(Schedule, TheStoryTellsStepsAndWhatTheyBringAbout) {
   std::ostringstream story;
-  tell_story(parse(kOneElection), story);
+  tell_story(parse_schedule(kOneElection), story);
   EXPECT_NE(story.str().find("Promise from member 2 reaches member 1"), std::string::npos) << story.str();
   EXPECT_NE(story.str().find("decided slot 1"), std::string::npos) << story.str();
 }
@@ -87,7 +87,7 @@ TEST(Schedule, SurvivesTheRoundTrip) {
   options.limits.scale = 0.02;
   for (uint64_t seed = 1; seed <= 6; ++seed) {
     const std::string text = text_of(record(seed, options));
-    EXPECT_EQ(text_of(parse(text)), text) << "seed " << seed;
+    EXPECT_EQ(text_of(parse_schedule(text)), text) << "seed " << seed;
   }
 }
 
@@ -122,7 +122,7 @@ TEST(Shrink, CutsALieAboutDurabilityToAFewSteps) {
     ASSERT_TRUE(shrunk.reproduced) << "seed " << seed;
     EXPECT_LE(shrunk.schedule.length(), 12u) << text_of(shrunk.schedule);
     // What was written is what breaks.
-    const ScriptResult again = follow(parse(text_of(shrunk.schedule)));
+    const ScriptResult again = follow(parse_schedule(text_of(shrunk.schedule)));
     EXPECT_EQ(again.run.breach.invariant, run.breach.invariant) << text_of(shrunk.schedule);
   }
 }

@@ -6,11 +6,10 @@
 namespace decree {
 namespace {
 
+using testing::ballot;
 using testing::command;
 using testing::members;
 using Verdict = Acceptor::Verdict;
-
-Ballot ballot(uint32_t round, uint32_t node = 1) { return Ballot{0, round, 0, NodeId(node)}; }
 
 Entry text(const std::string& words) { return command(9, std::hash<std::string>{}(words) % 1000, words); }
 

@@ -10,6 +10,7 @@ namespace {
 
 using testing::Frame;
 using testing::is;
+using testing::kSanitized;
 using testing::TestCluster;
 
 using Log = std::vector<std::string>;
@@ -293,11 +294,7 @@ void check_graph(uint32_t graph, uint32_t old_leader, bool closed, Sweep& sweep)
 }
 
 TEST(Connectivity, EveryGraphOfFiveMembersWithAQuorumSomewhereGetsOneStableLeader) {
-#if defined(__SANITIZE_ADDRESS__)
-  constexpr uint32_t kEvery = 31;  // a sample; the build without sanitizers takes all of them
-#else
-  constexpr uint32_t kEvery = 1;
-#endif
+  constexpr uint32_t kEvery = kSanitized ? 61 : 1;
   Sweep sweep;
   for (uint32_t graph = 0; graph < 1024 && !HasFailure(); graph += kEvery)
     for (uint32_t old_leader = 1; old_leader <= 5 && !HasFailure(); ++old_leader)
@@ -312,7 +309,7 @@ TEST(Connectivity, EveryGraphOfFiveMembersWithAQuorumSomewhereGetsOneStableLeade
 // Every direction of every link on its own: what flows one way only counts as no link, and does no harm.
 TEST(Connectivity, OneWayLinksNeitherElectNorDisturb) {
   Sweep sweep;
-  for (uint64_t seed = 1; seed <= 400 && !HasFailure(); ++seed) {
+  for (uint64_t seed = 1; seed <= 400 && !HasFailure(); seed += kSanitized ? 10 : 1) {
     SCOPED_TRACE("seed " + std::to_string(seed));
     paxos::Prng rng(seed);
     Graph g(5);
@@ -337,7 +334,7 @@ TEST(Connectivity, OneWayLinksNeitherElectNorDisturb) {
 // Graph after graph on one cluster: whatever state the last one left, the next one with a quorum settles.
 TEST(Connectivity, AfterAnySequenceOfGraphsTheLastOneDecides) {
   Sweep sweep;
-  for (uint64_t seed = 1; seed <= 100 && !HasFailure(); ++seed) {
+  for (uint64_t seed = 1; seed <= 100 && !HasFailure(); seed += kSanitized ? 5 : 1) {
     SCOPED_TRACE("seed " + std::to_string(seed));
     paxos::Prng rng(seed);
     Graph g(5);

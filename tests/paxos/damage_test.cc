@@ -6,6 +6,7 @@
 namespace decree {
 namespace {
 
+using testing::ballot;
 using testing::command;
 using testing::Disk;
 using testing::Frame;
@@ -14,43 +15,49 @@ using testing::members;
 using testing::TestCluster;
 using Log = std::vector<std::string>;
 
-Ballot ballot(uint32_t round, uint32_t node = 1) { return Ballot{0, round, 0, NodeId(node)}; }
-
-PromiseReport report(uint32_t from, std::vector<PromiseRun> runs, std::vector<UnknownSlot> unknown = {}) {
+PromiseReport promise_of(uint32_t from, std::vector<PromiseRun> runs, std::vector<UnknownSlot> unknown = {}) {
   return PromiseReport{NodeId(from), Slot(0), Slot(0), std::move(runs), std::move(unknown)};
 }
-PromiseRun run(Ballot b, uint64_t slot, bool law = false) {
+PromiseRun slot_run(Ballot b, uint64_t slot, bool law = false) {
   return PromiseRun{b, law, {Slot(slot), Slot(slot + 1)}};
 }
 
 // ---- which Promises count ----
 
 TEST(Unknown, DoesNotCountWhereNobodyKnowsBetter) {
-  EXPECT_EQ(certain_count(std::vector{report(1, {}, {{Slot(1), ballot(3)}}), report(2, {})}, Slot(1)), 1u);
-  EXPECT_EQ(certain_count(std::vector{report(1, {}, {{Slot(1), ballot(3)}}), report(2, {run(ballot(2), 1)})},
+  EXPECT_EQ(certain_count(std::vector{promise_of(1, {}, {{Slot(1), ballot(3)}}), promise_of(2, {})}, Slot(1)),
+            1u);
+  EXPECT_EQ(certain_count(std::vector{promise_of(1, {}, {{Slot(1), ballot(3)}}),
+                                      promise_of(2, {slot_run(ballot(2), 1)})},
                           Slot(1)),
             1u)
       << "what is lost may outrank what is known";
-  EXPECT_EQ(certain_count(std::vector{report(1, {}, {{Slot(1), ballot(3)}}), report(2, {run(ballot(9), 2)})},
+  EXPECT_EQ(certain_count(std::vector{promise_of(1, {}, {{Slot(1), ballot(3)}}),
+                                      promise_of(2, {slot_run(ballot(9), 2)})},
                           Slot(1)),
             1u)
       << "of another slot";
 }
 
 TEST(Unknown, CountsWhereSomebodyReportsTheBoundOrALaw) {
-  for (const PromiseRun& better : {run(ballot(3), 1), run(ballot(4), 1), run(Ballot{}, 1, true)})
-    EXPECT_EQ(certain_count(std::vector{report(1, {}, {{Slot(1), ballot(3)}}), report(2, {better})}, Slot(1)),
+  for (const PromiseRun& better :
+       {slot_run(ballot(3), 1), slot_run(ballot(4), 1), slot_run(Ballot{}, 1, true)})
+    EXPECT_EQ(certain_count(std::vector{promise_of(1, {}, {{Slot(1), ballot(3)}}), promise_of(2, {better})},
+                            Slot(1)),
               2u);
 }
 
 TEST(Unknown, CountsBelowTheBase) {
-  EXPECT_EQ(certain_count(std::vector{report(1, {}, {{Slot(1), ballot(3)}}), report(2, {})}, Slot(2)), 2u);
+  EXPECT_EQ(certain_count(std::vector{promise_of(1, {}, {{Slot(1), ballot(3)}}), promise_of(2, {})}, Slot(2)),
+            2u);
 }
 
 TEST(Unknown, EverySlotOfAReportMustBeCovered) {
-  const PromiseReport lost = report(1, {}, {{Slot(1), ballot(3)}, {Slot(2), ballot(3)}});
-  EXPECT_EQ(certain_count(std::vector{lost, report(2, {run(ballot(3), 1)})}, Slot(1)), 1u);
-  EXPECT_EQ(certain_count(std::vector{lost, report(2, {run(ballot(3), 1), run(ballot(3), 2)})}, Slot(1)), 2u);
+  const PromiseReport lost = promise_of(1, {}, {{Slot(1), ballot(3)}, {Slot(2), ballot(3)}});
+  EXPECT_EQ(certain_count(std::vector{lost, promise_of(2, {slot_run(ballot(3), 1)})}, Slot(1)), 1u);
+  EXPECT_EQ(certain_count(std::vector{lost, promise_of(2, {slot_run(ballot(3), 1), slot_run(ballot(3), 2)})},
+                          Slot(1)),
+            2u);
 }
 
 // ---- the acceptor ----

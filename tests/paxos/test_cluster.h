@@ -17,6 +17,15 @@
 
 namespace decree::testing {
 
+// Sweeps take every n-th case with sanitizers, where a case costs ten times as much; without, all of them.
+#if defined(__SANITIZE_ADDRESS__)
+constexpr bool kSanitized = true;
+#else
+constexpr bool kSanitized = false;
+#endif
+
+inline Ballot ballot(uint32_t round, uint32_t node = 1) { return Ballot{0, round, 0, NodeId(node)}; }
+
 inline Entry command(uint32_t node, uint64_t seq, const std::string& text, uint64_t boot = 1) {
   Entry e;
   e.kind = EntryKind::command;

@@ -7,7 +7,8 @@
 namespace decree {
 namespace {
 
-Ballot ballot(uint32_t round, uint32_t node = 1) { return Ballot{0, round, 0, NodeId(node)}; }
+using testing::ballot;
+
 PromiseRun run(Ballot b, uint64_t first, uint64_t end) {
   return PromiseRun{b, false, SlotRange{Slot(first), Slot(end)}};
 }

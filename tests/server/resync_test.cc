@@ -51,9 +51,9 @@ class DyingFiles final : public storage::FileSystem {
 struct Resync : ::testing::Test {
   Resync() {
     divergence.identity = Identity{ClusterId(7), NodeId(2), 22, Incarnation(1111)};
-    std::vector<Member> list;
+    std::vector<decree::Member> list;
     for (uint32_t n = 1; n <= 3; ++n) {
-      Member m;
+      decree::Member m;
       m.node = NodeId(n);
       m.incarnation = Incarnation(1000 * n);
       m.member_id = 20 + n;

@@ -11,10 +11,6 @@ namespace {
 
 using namespace testing;
 
-constexpr uint64_t kBlock = 512;
-
-std::string segment(uint64_t sequence) { return std::string(kDir) + "/wal/" + segment_name(sequence); }
-
 OpenOptions reading_over() {
   OpenOptions options = small_options();
   options.on_damage = OnDamage::read_over;

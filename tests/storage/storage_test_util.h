@@ -9,6 +9,7 @@
 
 #include "storage/data_dir.h"
 #include "storage/memory_file_system.h"
+#include "storage/wal_format.h"
 
 namespace decree::storage::testing {
 
@@ -75,6 +76,9 @@ inline OpenOptions small_options() {
 }
 
 inline constexpr const char* kDir = "/data/m1";
+constexpr uint64_t kBlock = 512;  // of the log
+
+inline std::string segment(uint64_t sequence) { return std::string(kDir) + "/wal/" + segment_name(sequence); }
 
 inline Result<std::unique_ptr<DataDir>> open_dir(MemoryFileSystem& files,
                                                  const OpenOptions& options = small_options()) {

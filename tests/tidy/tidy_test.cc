@@ -178,6 +178,25 @@ TEST(Layers, EveryFileWithAPlantedBugIsCompiledForTheProgramThatPlantsIt) {
          "must have none";
 }
 
+// Two types of one name in one namespace are one to the linker, which then keeps only one of their
+// destructors.
+TEST(Layers, NoTwoHeadersDefineOneType) {
+  const std::regex space("^namespace ([a-z_:]+) \\{");
+  const std::regex type("^(struct|class|enum|enum class) ([A-Za-z0-9_]+)( final)?( :[^:].*)? \\{.*");
+  std::map<std::string, std::string> places;
+  for (const SourceFile& file : read_all({"include", "src", "lab"}, {".h"})) {
+    std::string inside;
+    std::smatch found;
+    for (const std::string& line : file.lines) {
+      if (std::regex_search(line, found, space)) inside = found[1];
+      if (!std::regex_match(line, found, type)) continue;
+      const auto [known, is_new] = places.emplace(inside + "::" + found[2].str(), file.path);
+      EXPECT_TRUE(is_new) << known->first << " is defined in " << known->second << " and in " << file.path;
+    }
+  }
+  EXPECT_GT(places.size(), 100u) << "hardly a type is seen: is the pattern still right?";
+}
+
 TEST(Layers, ArchitectureNamesEveryFolder) {
   std::string text;
   for (const std::string& line : read_file("ARCHITECTURE.md").lines) text += line + "\n";

@@ -162,8 +162,8 @@ void SnapshotTransfer::on_offer(NodeId from, const SnapshotOffer& offer) {
       pull();
       return;
     }
-    const bool stalled = node_.now_.value - in.last_progress.value >= node_.options_.transfer_retry_ticks;
-    if (in.from != from && !stalled) return;
+    const uint64_t silent = node_.now_.value - in.last_progress.value;
+    if (in.from != from && silent < node_.options_.transfer_retry_ticks) return;
     if (in.phase == Incoming::Phase::receiving && in.offer.index == offer.index &&
         in.offer.digest == offer.digest && in.offer.size_bytes == offer.size_bytes) {
       // Byte for byte the same file: what is here stays, and the whole is verified at the end.
@@ -175,6 +175,9 @@ void SnapshotTransfer::on_offer(NodeId from, const SnapshotOffer& offer) {
       pull();
       return;
     }
+    // With another file everything begins anew, and the next sender may be as slow as this one.
+    if (in.from != from && node_.is_peer_connected(in.from) && silent < node_.options_.transfer_idle_ticks)
+      return;
     DECREE_SOMETIMES("a snapshot transfer changes its source", true);
     drop("another is offered");
   }

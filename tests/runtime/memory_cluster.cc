@@ -117,6 +117,7 @@ void MemoryMember::crash() {
   node_.reset();
   batches_.clear();
   done_.clear();
+  working_.clear();
   snapshots_.reset();
   data_.reset();
   machine_.reset();
@@ -148,7 +149,7 @@ void MemoryMember::read_log(SlotRange slots, uint64_t bytes_max, LogReadDone don
 void MemoryMember::truncate_log(Slot upto) { ASSERT_TRUE(data_->wal().truncate_behind(upto).ok()); }
 
 void MemoryMember::run(std::function<void()> work, std::function<void()> done) {
-  done_.push_back([work = std::move(work), done = std::move(done)] {
+  working_.emplace_back(cluster_.now_ + work_ticks, [work = std::move(work), done = std::move(done)] {
     work();
     done();
   });
@@ -167,6 +168,8 @@ bool MemoryMember::step() {
       node_->on_persisted(batch.back().token, data_->wal().disk_writes());
     }
   }
+  for (; !working_.empty() && working_.front().first <= cluster_.now_; working_.pop_front())
+    done_.push_back(std::move(working_.front().second));
   const size_t due = done_.size();
   for (size_t i = 0; i < due; ++i) {
     const std::function<void()> work = std::move(done_.front());

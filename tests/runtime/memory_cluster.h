@@ -76,6 +76,7 @@ class MemoryMember final : public runtime::Host, public ConsensusSink, public ru
   std::vector<std::string> events;
   storage::MemoryFileSystem disk;
   bool disk_full = false;
+  uint64_t work_ticks = 0;    // how long a worker takes for anything
   bool hold_commits = false;  // a disk that hangs
   size_t commits_in_flight_max = 0;
   bool may_be_outdated = false;  // an old image of `disk` was put back
@@ -90,6 +91,7 @@ class MemoryMember final : public runtime::Host, public ConsensusSink, public ru
   std::unique_ptr<runtime::Node> node_;
   std::deque<std::vector<PersistedRecord>> batches_;
   std::deque<std::function<void()>> done_;
+  std::deque<std::pair<uint64_t, std::function<void()>>> working_;  // by the tick at which it is done
   bool awake_ = false;
   bool told_full_ = false;
   uint64_t starts_ = 0;

@@ -108,6 +108,25 @@ TEST_F(Repair, ATransferGoesOnFromAnotherMemberThatHasTheSameFile) {
   cluster.isolate(sender, false);
 }
 
+// Each has another file: who turns to the next begins anew, and with slow disks would do so for ever.
+TEST_F(Repair, SlowSendersDoNotTakeATransferFromEachOther) {
+  cluster.snapshot_count = 100;
+  start_all();
+  const size_t leader = leader_number();
+  const size_t away = leader % 3 + 1;
+  const size_t other = 6 - leader - away;
+  cluster.member(away).crash();
+  put_many(leader, 450, 60);
+  const uint64_t taken = cluster.member(other).node().counters().snapshots_taken;
+  cluster.member(other).node().renew_snapshot();
+  ASSERT_TRUE(cluster.until([&] { return cluster.member(other).node().counters().snapshots_taken > taken; }));
+  for (size_t n = 1; n <= 3; ++n) cluster.member(n).work_ticks = 150;  // longer than a transfer waits
+  MemoryMember& late = cluster.member(away);
+  late.start();
+  EXPECT_TRUE(cluster.until([&] { return late.node().counters().snapshots_installed == 1; }, 20000));
+  EXPECT_EQ(count(late, "receiving snapshot"), 1u);
+}
+
 // ---- old disks, through log and superblock ----
 
 TEST_F(Repair, AnOldImageOfADiskIsTurnedAwayAndNobodyElse) {

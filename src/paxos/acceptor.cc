@@ -80,7 +80,7 @@ void Acceptor::open_epoch(const Membership& next, LogToken token) {
   DECREE_CHECK(next.epoch > epoch_, "epochs only go up");
   DECREE_CHECK(next.base <= decided_.next(), "an epoch begins with everything before it in hand (A11)");
   // A promise outlived the record of its epoch: the host did not persist in order. Voting on would break it.
-  DECREE_CHECK(promised_ <= initial_ballot(next), "no promise is ahead of the epoch it was given in (A3, I4)");
+  DECREE_CHECK(promised_ <= initial_ballot(next), "no promise is ahead of its epoch (A3, I4)");
   epoch_ = next.epoch;
   epoch_base_ = next.base;
   log_.forget_accepted(decided_.next());

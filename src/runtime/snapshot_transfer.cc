@@ -146,6 +146,10 @@ std::vector<Slot> SnapshotTransfer::pinned() const {
 
 // ---- receiver ----
 
+uint64_t SnapshotTransfer::patience_ticks() const {
+  return static_cast<uint64_t>(node_.options_.transfer_retry_ticks) << std::min(sources_changed_, 16u);
+}
+
 void SnapshotTransfer::on_offer(NodeId from, const SnapshotOffer& offer) {
   if (offer.index <= node_.applied_ || offer.size_bytes == 0) {
     // Nothing in it for us; an empty pull tells the sender that it is done.
@@ -175,9 +179,12 @@ void SnapshotTransfer::on_offer(NodeId from, const SnapshotOffer& offer) {
       pull();
       return;
     }
-    // With another file everything begins anew, and the next sender may be as slow as this one.
-    if (in.from != from && node_.is_peer_connected(in.from) && silent < node_.options_.transfer_idle_ticks)
-      return;
+    // With another file everything begins anew, and the next sender may be as slow as this one: every change
+    // in vain doubles the patience with the one after it.
+    if (in.from != from) {
+      if (silent < std::min<uint64_t>(patience_ticks(), node_.options_.transfer_idle_ticks)) return;
+      ++sources_changed_;
+    }
     DECREE_SOMETIMES("a snapshot transfer changes its source", true);
     drop("another is offered");
   }
@@ -376,6 +383,7 @@ void SnapshotTransfer::finish_restore() {
     node_.fail(finished.error());
     return;
   }
+  sources_changed_ = 0;
   node_.on_snapshot_installed(*in->stored);
   node_.host_.run([in] { in->reader.reset(); }, [] {});
 }

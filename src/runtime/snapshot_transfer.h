@@ -50,11 +50,13 @@ class SnapshotTransfer {
   void read_piece();
   void finish_restore();
   void drop(const std::string& why);
+  uint64_t patience_ticks() const;
 
   Node& node_;
   std::optional<StoredSnapshot> latest_;
   std::map<NodeId, Outgoing> outgoing_;
   std::vector<NodeId> wanting_;  // wait for the first snapshot to be taken
+  uint32_t sources_changed_ = 0;  // since a snapshot was installed
   std::shared_ptr<Incoming> incoming_;
 };
 

@@ -68,7 +68,7 @@ def campaign(programs, arguments, rng, folder):
         replacer = Replacer(cluster, rng, slots)
         everywhere = [Member(cluster, n) for n in range(1, slots + 1)]
         recorder = Recorder(programs, cluster, history, ["--rate", arguments.rate, "--seed", arguments.seed, "--deadline-ms", DEADLINE_MS,
-                                                         "--seconds", 86400, "--members-change"], everywhere)
+                                                         "--seconds", 86400, "--read-seconds", 600, "--members-change"], everywhere)
         with recorder:
             poll("the first acknowledged writes", 30, recorder.started_well)
             for done in range(arguments.rounds):
@@ -85,7 +85,7 @@ def campaign(programs, arguments, rng, folder):
                 print(f"round {done + 1}/{arguments.rounds}: {len(seconds)} replaced ({leaders} led) in {time.monotonic() - began:.1f} s, "
                       f"votes after {statistics.median(seconds):.2f} s (median), {max(seconds):.2f} s (longest); longest gap in writes {gap:.0f} ms (the load itself was away for {stall:.0f} ms at most); "
                       f"{recorder.acknowledged()} writes acknowledged so far", flush=True)
-            summary = recorder.finish(600)
+            summary = recorder.finish(1500)
         cluster.wait_serving()
         state = cluster.compare_states()
         check_logs(cluster)

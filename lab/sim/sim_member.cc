@@ -1,5 +1,6 @@
 #include "lab/sim/sim_member.h"
 
+#include <algorithm>
 #include <utility>
 
 #include <fmt/format.h>
@@ -472,8 +473,14 @@ void SimMember::send(NodeId to, Message message) {
 
 void SimMember::run(std::function<void()> work, std::function<void()> done) {
   const uint64_t number = works_.put({std::move(work), std::move(done)});
-  const auto most = static_cast<uint64_t>(world_.swarm().work_us);
+  const auto most = static_cast<uint64_t>(work_us_max());
   schedule(static_cast<int64_t>(random_.between(50, most)), EventKind::work_done, begin_work(number));
+}
+
+// Slow workers are a fault: with six seconds for each piece of a snapshot nobody catches up within any bound.
+int64_t SimMember::work_us_max() const {
+  constexpr int64_t kOrdinaryUs = 5000;
+  return world_.faults_on() ? world_.swarm().work_us : std::min(world_.swarm().work_us, kOrdinaryUs);
 }
 
 uint64_t SimMember::begin_work(uint64_t number) {

@@ -123,6 +123,7 @@ class SimMember final : public runtime::Host, public ConsensusSink {
   void check_fork();
   int64_t sync_time_us();
   uint64_t begin_work(uint64_t number);
+  int64_t work_us_max() const;
   void drop_work();
   std::string put_back_or_keep(Random& random);
   void give_up_disk();

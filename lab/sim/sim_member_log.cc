@@ -173,7 +173,7 @@ void SimMember::read_log(SlotRange slots, uint64_t bytes_max, LogReadDone done) 
 
 void SimMember::truncate_log(Slot upto) {
   const uint64_t number = works_.put({[this, upto] { disk_->truncate(upto); }, [] {}});
-  const auto most = static_cast<uint64_t>(world_.swarm().work_us);
+  const auto most = static_cast<uint64_t>(work_us_max());
   schedule(static_cast<int64_t>(random_.between(50, 20000 + most)), EventKind::work_done, begin_work(number));
 }
 

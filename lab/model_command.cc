@@ -30,9 +30,13 @@ const char* expectation(const Config& config) {
 
 std::string ending(const Config& config, const Found& found) {
   if (!found.breach.empty()) return "BROKEN: " + found.breach;
-  if (found.goal) return "goal reached";
+  const bool ends = config.expect == Expect::reached || config.expect == Expect::unreachable;
+  if (found.goal && ends) return "goal reached";
+  if (!found.exhausted && config.states_max != 0 && found.states >= config.states_max)
+    return fmt::format("bounded: nothing broken in the first {} states", found.states);
   if (!found.exhausted) return "NOT exhausted: stopped at the bound on states";
-  return config.goal_decided > 0 ? "exhausted: the goal is out of reach" : "exhausted: nothing broken";
+  return config.goal_decided > 0 || config.goal_round > 0 ? "exhausted: the goal is out of reach"
+                                                          : "exhausted: nothing broken";
 }
 
 bool run(const Config& config, const ModelCommand& command) {

@@ -1,4 +1,5 @@
 #include "lab/model/config.h"
+#include "lab/model/replica_catalog.h"
 
 namespace decree::lab::model {
 
@@ -97,6 +98,16 @@ void add_ours(std::vector<Config>& all) {
   c.members = 5;
   c.election_quorum = c.bill_quorum = 3;
   all.push_back(c);
+  c = config("damage", "a restart finds its newest acceptance damaged; one slot", 2, 1);
+  c.rots = 1;
+  all.push_back(c);
+  c = config("damage_2_slots", "the same with two slots", 2, 2);
+  c.rots = 1;
+  all.push_back(c);
+  c = config("damage_laws", "the same with one slot, deciding, Law and Chosen", 2, 1);
+  c.rots = 1;
+  c.learn = true;
+  all.push_back(c);
   c = config("lost_disk_1_slot", "one member loses its disk and never votes again in this epoch; one slot", 2,
              1);
   c.wipes = 1;
@@ -145,6 +156,10 @@ void add_twins(std::vector<Config>& all) {
   c.crashes = 1;
   c.learn = true;
   twin(all, c, Draft::early_on_duplicates);
+  c = config("twin_damage_is_absence", "BROKEN: a slot that cannot be read is reported as never accepted", 2,
+             1);
+  c.rots = 1;
+  twin(all, c, Draft::damage_is_absence);
   c = config("twin_wiped_member_votes", "BROKEN: a member that lost its disk votes again under its old name",
              2, 1);
   c.wipes = 1;
@@ -235,6 +250,7 @@ const std::vector<Config>& catalog() {
     add_quorum_pairs(c);
     add_twins(c);
     add_attacks(c);
+    add_clusters(c);
     return c;
   }();
   return all;

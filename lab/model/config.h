@@ -3,8 +3,11 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
+
+#include "decree/membership.h"
 
 namespace decree::lab::model {
 
@@ -30,6 +33,17 @@ enum class Draft : uint8_t {
   a14_bare_law,          // learning a Law rewrites its record without ballot or mark
   a15_superblock_first,  // the superblock names an epoch before its record is durable
   a16_mixed_captures,    // chunks of a Promise may come from different moments
+  damage_is_absence,     // a slot that cannot be read is reported as never accepted
+  // Of whole replicas (Cluster below).
+  a5_wiped_at_stop_sign,  // removed members are wiped when the stop sign is decided
+  a8_too_few_answers,     // an Election by members too few for a Bill: the dead seem to answer beats
+  a17_any_stop_sign,      // whatever stop sign is learned opens the next epoch
+  every_opener_leads,     // whoever opens an epoch leads it by an initial ballot of its own
+  lost_epoch_record,      // a restart finds no record of the epoch that was opened
+  joiner_counts,          // what a joining member accepts counts as a voter's
+  wiped_old_name,         // an emptied disk comes back with its old incarnation
+  fresh_disk_votes,       // a fresh disk votes at genesis without having been let in by all
+  writes_not_counted,     // nobody remembers how much a disk held
 };
 
 // What the members find on their disks at the beginning.
@@ -40,6 +54,35 @@ enum class Start : uint8_t {
   old_value,    // an epoch just opened; the last member holds an old epoch's value of a high round above it
   half_opened,  // power failed between the two writes that open an epoch
   laggard,      // B is gone for good; A led and decided slot 1 with it; C has seen nothing
+};
+
+// What an operator asks for: the roles of the next epoch, by member; nothing = removed.
+using NextRoles = std::vector<std::optional<MemberRole>>;
+
+// A step of what happened before the search begins; after each everything that was said arrives everywhere.
+enum class Before : uint8_t { elect_a, command, change, tend, newcomer };
+
+// Whole replicas instead of the safety kernel alone: elections, epochs and readmission run the shipped code
+// of src/paxos from its one door. All bounds count over the whole run.
+struct Cluster {
+  std::vector<MemberRole> roles;  // of the first epoch: member A, B, ...
+  uint32_t election_quorum = 0;   // 0: majorities
+  uint32_t bill_quorum = 0;
+  std::vector<NextRoles> changes;  // asked for in this order
+  uint32_t elections = 0;
+  uint32_t commands = 0;
+  uint32_t tendings = 0;        // the leader promotes, replaces disks and names them, as it does by itself
+  uint32_t wipes = 0;           // disks emptied: the process comes back with a new one
+  uint32_t crashes = 0;         // restarts; every write is a step of its own
+  uint32_t images = 0;          // old images of disks put back
+  bool retire_removed = false;  // the operator wipes for good who was removed, when told that it may
+  bool disks = false;           // connections and handshakes: who is let in with which disk, and what it held
+  bool image_after_beat = true;  // what a disk held when its image is put back, everybody was told by a beat
+  uint32_t at_risk = ~0u;        // bit per member that faults may hit
+  uint32_t dead = 0;             // bit per member that is gone for good when the search begins
+  uint32_t silent = 0;           // bit per member that is not there before the search begins
+  bool true_answers = false;     // who runs was answered by the living only
+  std::vector<Before> before;
 };
 
 enum class Expect : uint8_t { holds, breaks, reached, unreachable };
@@ -71,6 +114,11 @@ struct Config {
   bool harm_only = false;     // look for disagreement only, not for its early signs: a longer, clearer story
   uint32_t goal_member = 0;   // for reached and unreachable: this one ...
   uint32_t goal_decided = 0;  // ... decides so far; 0 = there is no goal
+  uint32_t goal_epoch = 0;    // with a cluster: ... votes in this epoch and decided something in it
+  uint32_t goal_round = 0;    // with a cluster: ... or somebody's promise reaches this round
+  bool passes_goal = false;   // holds, and some state on the way is the goal
+  uint64_t states_max = 0;    // too large to be exhausted: searched so far; 0 = to the end
+  std::optional<Cluster> cluster;
 };
 
 // All configurations of `decree-lab model`, in the order of docs/model.md.

@@ -11,7 +11,7 @@ namespace {
 bool same_disk(const RecoveredState& a, const RecoveredState& b) {
   return a.promised == b.promised && a.snapshot_index == b.snapshot_index &&
          a.decided_hint == b.decided_hint && a.snapshot_chain == b.snapshot_chain &&
-         a.snapshot_term == b.snapshot_term && a.accepted == b.accepted;
+         a.snapshot_term == b.snapshot_term && a.accepted == b.accepted && a.unknown == b.unknown;
 }
 
 uint64_t mix(uint64_t h, const Ballot& b) {
@@ -54,9 +54,9 @@ Ballot without_epoch(Ballot b) {
 
 bool operator==(const Node& a, const Node& b) {
   return a.role == b.role && a.ballot == b.ballot && a.boot == b.boot && a.mute == b.mute &&
-         a.next_token == b.next_token && a.asked_from == b.asked_from && a.damaged == b.damaged &&
-         a.bound == b.bound && a.heard == b.heard && a.owed == b.owed && a.deferred == b.deferred &&
-         a.queue == b.queue && a.log == b.log && same_disk(a.disk, b.disk) && a.acceptor == b.acceptor;
+         a.next_token == b.next_token && a.asked_from == b.asked_from && a.heard == b.heard &&
+         a.owed == b.owed && a.deferred == b.deferred && a.queue == b.queue && a.log == b.log &&
+         same_disk(a.disk, b.disk) && a.acceptor == b.acceptor;
 }
 
 uint64_t HashNote::operator()(const Note& n) const {
@@ -82,21 +82,8 @@ uint64_t HashNode::operator()(const Node& n) const {
 }
 
 Node NodeStep::fresh(const Membership& membership, const RecoveredState& disk) {
-  Node node{Acceptor(disk, membership),
-            disk,
-            {},
-            {},
-            {},
-            LogToken(1),
-            Role::follower,
-            {},
-            {},
-            1,
-            false,
-            {},
-            {},
-            {},
-            {}};
+  Node node{
+      Acceptor(disk, membership), disk, {}, {}, {}, LogToken(1), Role::follower, {}, {}, 1, false, {}, {}};
   return node;
 }
 
@@ -140,8 +127,10 @@ uint32_t NodeStep::promise_note(const Node& node, Ballot ballot, bool durable_on
   promise.decided = node.acceptor.decided();
   if (draft(Draft::a4_heard_index)) promise.decided = std::max(promise.decided, node.heard);
   promise.snapshot = node.acceptor.snapshot_index();
-  promise.damaged = node.damaged;
-  promise.bound = node.bound;
+  for (const UnknownSlot& lost : node.acceptor.unknown_above_decided()) {  // one at most: see Config::rots
+    promise.damaged = lost.slot;
+    promise.bound = lost.bound;
+  }
   for (const PromiseRun& run : node.acceptor.runs_above_decided()) {
     for (Slot s = run.slots.first; s < run.slots.end; s = s.next()) {
       if (durable_only && !node.acceptor.slot_durable(s)) continue;
@@ -178,6 +167,7 @@ std::vector<PromiseReport> NodeStep::reports_of(std::span<const uint32_t> promis
     const Note& note = tables_.notes[number];
     PromiseReport report{NodeId(static_cast<uint32_t>(reports.size() + 1)), note.decided, note.snapshot,
                          note.runs};
+    if (note.damaged != Slot(0)) report.unknown.push_back(UnknownSlot{note.damaged, note.bound});
     for (PromiseRun& run : report.runs) {
       if (draft(Draft::lowest_ballot)) run.ballot = upside_down(run.ballot);
       if (draft(Draft::a9_round_only)) run.ballot = without_epoch(run.ballot);
@@ -200,24 +190,6 @@ const Entry* entry_at(const Note& promise, Slot slot) {
   return nullptr;
 }
 
-// Protocol 2.14: a report that cannot tell about a slot counts when a certain one reaches its bound there.
-bool damage_resolved(const Tables& tables, std::span<const uint32_t> promises) {
-  for (uint32_t uncertain : promises) {
-    const Note& note = tables.notes[uncertain];
-    if (note.damaged == Slot(0)) continue;
-    bool resolved = false;
-    for (uint32_t other : promises) {
-      const Note& certain = tables.notes[other];
-      if (other == uncertain || certain.damaged == note.damaged) continue;
-      if (certain.decided >= note.damaged) resolved = true;
-      for (const PromiseRun& run : certain.runs)
-        if (run.slots.contains(note.damaged) && (run.law || run.ballot >= note.bound)) resolved = true;
-    }
-    if (!resolved) return false;
-  }
-  return true;
-}
-
 }  // namespace
 
 // Holds a stop sign of this epoch for decided.
@@ -231,11 +203,11 @@ bool NodeStep::knows_stop(const Node& node) const {
 }
 
 bool NodeStep::lead(Node& node, std::span<const uint32_t> promises) {
-  if (!damage_resolved(tables_, promises)) return false;
   const std::vector<PromiseReport> quorum = reports_of(promises, node.asked_from);
   const bool blind = draft(Draft::a12_quorum_only);
   const Slot base = choose_base(quorum, blind ? Slot(0) : node.acceptor.decided(),
                                 blind ? Slot(1) : node.asked_from, membership_.base);
+  if (certain_count(quorum, base) < config_.election_quorum) return false;
   if (knows_stop(node)) return false;  // protocol 2.5: leads nothing more in this epoch
   // Whoever holds these Laws has to be asked first (their Chosen is a note of its own).
   if (node.acceptor.decided() < base.prev() && !draft(Draft::a4_heard_index)) return false;
@@ -335,7 +307,6 @@ void NodeStep::on_accept(Node& node, const Note& note) {
     const auto begin = accept.entries.begin() + static_cast<ptrdiff_t>(result.first_new - note.slot);
     hand_out(node, AcceptRecord{
                        note.ballot, result.first_new, {begin, begin + static_cast<ptrdiff_t>(result.count)}});
-    if (result.first_new == node.damaged) node.damaged = Slot(0), node.bound = Ballot{};
   } else if (draft(Draft::early_on_duplicates) && result.verdict == Acceptor::Verdict::accepted) {
     say_accepted(node, acceptor.next_acceptable().prev());
   }
@@ -420,6 +391,10 @@ void NodeStep::make_durable(Node& node, Pending& pending) {
   } else {
     replay(pending.record, &node.disk);
   }
+  std::erase_if(node.disk.unknown, [&](const auto& lost) {  // as recovery does
+    const auto held = node.disk.accepted.find(lost.first);
+    return held != node.disk.accepted.end() && (held->second.law || held->second.ballot >= lost.second);
+  });
   if (const auto* accept = std::get_if<AcceptRecord>(&pending.record)) {
     Note vote;
     vote.kind = Note::Kind::voted;
@@ -476,8 +451,6 @@ void NodeStep::sync_all(Node& node) {
 
 bool NodeStep::restart(Node& node, Loss loss) {
   RecoveredState disk = node.disk;
-  Slot damaged = node.damaged;
-  Ballot bound = node.bound;
   std::vector<Record> log = node.log;
   if (loss == Loss::keep_hint) {
     Slot hint = disk.decided_hint;
@@ -486,21 +459,23 @@ bool NodeStep::restart(Node& node, Loss loss) {
     disk.decided_hint = hint;
   } else if (loss == Loss::rot) {
     if (log.empty() || !std::holds_alternative<AcceptRecord>(log.back())) return false;
-    damaged = std::get<AcceptRecord>(log.back()).first;
+    const AcceptRecord lost = std::get<AcceptRecord>(log.back());
     log.pop_back();
     disk = RecoveredState{};
     for (const Record& record : log) replay(record, &disk);
-    bound = disk.promised;
+    // The batch behind it tells slot and ballot (decision 0015); the draft's has only the promise that is
+    // left.
+    disk.accepted.erase(lost.first);
+    disk.unknown[lost.first] = draft(Draft::a7_promise_in_record) ? disk.promised : lost.ballot;
   }
   const uint32_t boot = node.boot + 1;
   RecoveredState found = disk;
   if (draft(Draft::forgotten_promise)) found.promised = Ballot{};
+  if (draft(Draft::damage_is_absence)) found.unknown.clear();
   node = fresh(membership_, found);
   node.disk = std::move(disk);
   node.log = std::move(log);
   node.boot = boot;
-  node.damaged = damaged;
-  node.bound = bound;
   return true;
 }
 

@@ -62,10 +62,8 @@ struct Node {
   Slot asked_from;
   uint32_t boot = 1;
   bool mute = false;  // its disk was lost: no vote in this epoch
-  Slot damaged;
-  Ballot bound;
-  Slot heard;   // only with a4
-  Ballot owed;  // only with a13: a Promise not sent yet
+  Slot heard;         // only with a4
+  Ballot owed;        // only with a13: a Promise not sent yet
 };
 bool operator==(const Node& a, const Node& b);
 

@@ -5,6 +5,7 @@
 #include <ctime>
 #include <functional>
 
+#include "lab/model/replica_search.h"
 #include "lab/model/start.h"
 #include "lab/sim/check_hook.h"
 #include "paxos/quorum.h"
@@ -564,7 +565,8 @@ std::vector<std::string> Search::story(uint32_t last, const Successor* breaking)
 bool Found::as_expected(const Config& config) const {
   switch (config.expect) {
     case Expect::holds:
-      return breach.empty() && exhausted;
+      return breach.empty() && (exhausted || (config.states_max != 0 && states >= config.states_max)) &&
+             (goal || !config.passes_goal);
     case Expect::breaks:
       return !breach.empty();
     case Expect::reached:
@@ -580,6 +582,7 @@ Found search(const Config& config, size_t pattern, const Limits& limits) {
 }
 
 Found search_all(const Config& config, const Limits& limits) {
+  if (config.cluster) return search_replicas(config, limits);
   Found all;
   all.exhausted = true;
   for (size_t p = 0; p < config.owners.size() && all.breach.empty() && !all.goal; ++p) {

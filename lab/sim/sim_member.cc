@@ -106,7 +106,7 @@ void SimMember::start() {
   if (world_.swarm().snapshot_every > 0) {
     node_options.snapshot_count = world_.swarm().snapshot_every;
     node_options.snapshot_log_bytes_min = 0;
-    node_options.snapshot_slice_bytes = world_.swarm().slice_bytes;
+    node_options.snapshot_slice_bytes = 1000;
     node_options.transfer_chunk_bytes = world_.swarm().transfer_chunk_bytes;
     node_options.transfer_chunks_inflight = world_.swarm().transfer_chunks_inflight;
   }

@@ -74,8 +74,6 @@ void draw_limits(Random& r, Swarm* s) {
   if (r.chance(0.1)) s->clients_queued_max = static_cast<uint32_t>(pick(r, {1, 2}));
   if (r.chance(0.1)) s->unsynced_bytes_max = pick(r, {300, 2000});
   if (r.chance(0.3)) s->work_us = static_cast<int64_t>(pick(r, {50, 100, 1500, 6000})) * kMs;
-  // One that takes seconds for every thousand bytes is not done with a snapshot before the run is over.
-  if (s->work_us > kSecond) s->slice_bytes = 64'000;
   if (r.chance(0.4)) s->turn_delay_us = static_cast<int64_t>(pick(r, {50, 500, 3000}));
   // A window wider than what the others hold for their disks is thrown away and sent again for ever.
   o.inflight_bytes_max =

@@ -78,6 +78,14 @@ void PendingReplies::read(http::CallId call, Finisher* finisher, uint32_t tag) {
   ++counters_.reads_waiting;
 }
 
+std::optional<PendingReplies::Parked> PendingReplies::take(uint64_t seq) {
+  const auto it = parked_.find(seq);
+  if (it == parked_.end()) return {};
+  std::optional<Parked> parked = std::move(it->second);
+  parked_.erase(it);
+  return parked;
+}
+
 void PendingReplies::fail(const Parked& parked, const EtcdError& error) {
   --(parked.is_read ? counters_.reads_waiting : counters_.proposals_waiting);
   ++(parked.is_read ? counters_.reads_failed : counters_.proposals_failed);
@@ -88,15 +96,13 @@ void PendingReplies::fail(const Parked& parked, const EtcdError& error) {
 }
 
 void PendingReplies::on_applied(uint64_t seq, Reply reply) {
-  const auto it = parked_.find(seq);
-  if (it == parked_.end()) return;  // timed out before
-  const Parked parked = std::move(it->second);
-  parked_.erase(it);
+  const std::optional<Parked> parked = take(seq);
+  if (!parked) return;  // timed out before
   --counters_.proposals_waiting;
-  if (parked.finisher != nullptr)
-    parked.finisher->on_applied(parked.call, parked.tag, std::move(reply));
+  if (parked->finisher != nullptr)
+    parked->finisher->on_applied(parked->call, parked->tag, std::move(reply));
   else
-    send_reply(server_, parked.call, std::move(reply));
+    send_reply(server_, parked->call, std::move(reply));
 }
 
 // Definitely not: say why. Only texts that make a client wait or go elsewhere, never one that hides the
@@ -111,44 +117,37 @@ EtcdError PendingReplies::refusal() const {
 
 void PendingReplies::on_outcome(uint64_t seq, Outcome outcome) {
   if (outcome == Outcome::chosen) return;  // on_applied() tells
-  const auto it = parked_.find(seq);
-  if (it == parked_.end()) return;
-  const Parked parked = std::move(it->second);
-  parked_.erase(it);
-  fail(parked, outcome == Outcome::unknown ? kTimeoutLeaderFail : refusal());
+  const std::optional<Parked> parked = take(seq);
+  if (!parked) return;
+  fail(*parked, outcome == Outcome::unknown ? kTimeoutLeaderFail : refusal());
 }
 
 void PendingReplies::on_leader_gone(uint64_t seq) {
-  const auto it = parked_.find(seq);
-  if (it == parked_.end()) return;
-  if (it->second.command == nullptr) return on_outcome(seq, Outcome::definitely_not);  // a change of members
+  std::optional<Parked> parked = take(seq);
+  if (!parked) return;
+  if (parked->command == nullptr) return fail(*parked, refusal());  // a change of members
   DECREE_SOMETIMES("a proposal is submitted again to the next leader", true);
   ++counters_.proposals_again;
-  retry_.push_back(std::move(it->second));
-  parked_.erase(it);
+  retry_.push_back(std::move(*parked));
 }
 
 void PendingReplies::on_change_refused(uint64_t seq, const ChangeRefused& why) {
-  const auto it = parked_.find(seq);
-  if (it == parked_.end()) return;
-  const Parked parked = std::move(it->second);
-  parked_.erase(it);
+  const std::optional<Parked> parked = take(seq);
+  if (!parked) return;
   --counters_.proposals_waiting;
-  parked.finisher->on_change_refused(parked.call, parked.tag, why);
+  parked->finisher->on_change_refused(parked->call, parked->tag, why);
 }
 
 void PendingReplies::on_read(uint64_t seq, bool ok) {
-  const auto it = parked_.find(seq);
-  if (it == parked_.end()) return;
-  const Parked parked = std::move(it->second);
-  parked_.erase(it);
+  std::optional<Parked> parked = take(seq);
+  if (!parked) return;
   if (!ok) {
     ++counters_.slow_reads;
-    retry_.push_back(parked);
+    retry_.push_back(std::move(*parked));
     return;
   }
   --counters_.reads_waiting;
-  parked.finisher->on_read(parked.call, parked.tag);
+  parked->finisher->on_read(parked->call, parked->tag);
 }
 
 void PendingReplies::expire(net::SteadyTime now) {
@@ -170,11 +169,8 @@ void PendingReplies::expire(net::SteadyTime now) {
   std::sort(expired_.begin(), expired_.end());  // the oldest first, whatever the table's order
   // Failing one may park another: the table must not be walked meanwhile.
   for (const uint64_t seq : expired_) {
-    const auto it = parked_.find(seq);
-    if (it == parked_.end()) continue;
-    const Parked parked = std::move(it->second);
-    parked_.erase(it);
-    fail(parked, parked.client_deadline ? kDeadline : kTimeout);
+    if (const std::optional<Parked> parked = take(seq))
+      fail(*parked, parked->client_deadline ? kDeadline : kTimeout);
   }
   expired_.clear();
 }
@@ -195,11 +191,7 @@ void PendingReplies::leave() {
   std::sort(reads.begin(), reads.end());
   std::vector<Parked> all;
   all.swap(retry_);
-  for (const uint64_t seq : reads) {
-    const auto it = parked_.find(seq);
-    all.push_back(std::move(it->second));
-    parked_.erase(it);
-  }
+  for (const uint64_t seq : reads) all.push_back(*take(seq));
   for (const Parked& parked : all) fail(parked, parked.is_read ? kStopped : refusal());
 }
 

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -86,6 +87,7 @@ class PendingReplies final : public ConsensusSink {
   };
   Parked park(http::CallId call, Finisher* finisher, uint32_t tag, bool is_read) const;
   void submit(Parked parked);
+  std::optional<Parked> take(uint64_t seq);  // none: its call was answered before
   bool full(http::CallId call, Finisher* finisher, uint32_t tag);
   void fail(const Parked& parked, const EtcdError& error);
   EtcdError refusal() const;

@@ -319,10 +319,13 @@ class Recorder:
         return self.acknowledged() > 0
 
     def finish(self, cap_seconds=180):
-        """Ends the load; the summary."""
+        """Ends the load; the summary. A load without any acknowledged write shows nothing, and is a failure."""
         if not self.process.stdin.closed:
             self.process.stdin.close()
-        return self.wait(cap_seconds)
+        summary = self.wait(cap_seconds)
+        if not summary["writes_ok"]:
+            raise Failure("no write was acknowledged at all")
+        return summary
 
     def wait(self, cap_seconds):
         try:

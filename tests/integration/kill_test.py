@@ -10,7 +10,7 @@ import random
 import shutil
 import time
 
-from cluster import Cluster, Failure, Programs, Recorder, arguments_for, folder_of, poll, run_main, seed_of
+from cluster import Cluster, Programs, Recorder, arguments_for, folder_of, poll, run_main, seed_of
 
 
 def one_cluster(programs, arguments, rng, rounds, number):
@@ -52,8 +52,6 @@ def one_cluster(programs, arguments, rng, rounds, number):
     report["verdict"] = programs.check_history(history)
     rate = summary["writes_ok"] / max(1e-9, sum(1 for _ in recorder.lines) - 1)
     report["acknowledged_writes_per_s"] = round(rate)
-    if not summary["writes_ok"]:
-        raise Failure("no write was acknowledged at all")
     shutil.rmtree(folder, ignore_errors=True)
     return report
 

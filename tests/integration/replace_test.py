@@ -89,8 +89,6 @@ def campaign(programs, arguments, rng, folder):
         cluster.wait_serving()
         state = cluster.compare_states()
         check_logs(cluster)
-    if not summary["writes_ok"]:
-        raise Failure("no write was acknowledged at all")
     verdict = programs.check_history(history)
     judge_errors(summary["errors"])
     totals.update(gap_ms={"median": statistics.median(gaps), "longest": max(gaps)},

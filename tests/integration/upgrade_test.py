@@ -137,8 +137,6 @@ def campaign(programs, arguments, rng, folder, old_program):
             summary = recorder.finish()
         cluster.wait_serving()
         state = cluster.compare_states()
-    if not summary["writes_ok"]:
-        raise Failure("no write was acknowledged at all")
     verdict = programs.check_history(history)
     print(f"{verdict}; {json.dumps(summary)}; equal at {state}", flush=True)
     shutil.rmtree(folder, ignore_errors=True)

@@ -26,6 +26,16 @@ struct Three : ::testing::Test {
     }
     return true;
   }
+  // Through the leader, a few at a time.
+  void put_1200(size_t bytes) {
+    const std::string padding(bytes, 'p');
+    for (int i = 0; i < 1200; ++i) {
+      const uint64_t seq = cluster.leader()->node().propose(padding + std::to_string(i));
+      if (i % 10 == 9) {
+        ASSERT_TRUE(cluster.until([&] { return cluster.leader()->applied.count(seq) != 0; }));
+      }
+    }
+  }
   MemoryCluster cluster{3, 11};
 };
 
@@ -116,13 +126,7 @@ TEST_F(Three, AMemberLongAwayGetsAWholeSnapshotAndGoesOnFromThere) {
   const size_t away = leader_number() % 3 + 1;
   cluster.member(away).crash();
   ASSERT_TRUE(cluster.until([&] { return cluster.leader() != nullptr; }));
-  const std::string padding(500, 'p');
-  for (int i = 0; i < 1200; ++i) {
-    const uint64_t seq = cluster.leader()->node().propose(padding + std::to_string(i));
-    if (i % 20 == 19) {
-      ASSERT_TRUE(cluster.until([&] { return cluster.leader()->applied.count(seq) != 0; }));
-    }
-  }
+  put_1200(500);
   cluster.member(away).start();
   EXPECT_TRUE(cluster.until(
       [&] { return all_equal() && cluster.member(away).machine().list().size() == 1201; }, 20000));
@@ -142,13 +146,7 @@ TEST_F(Three, ALargeSnapshotComesInAtItsPaceAndNotAtTheDisks) {
   const size_t away = leader_number() % 3 + 1;
   cluster.member(away).crash();
   ASSERT_TRUE(cluster.until([&] { return cluster.leader() != nullptr; }));
-  const std::string padding(20000, 'p');
-  for (int i = 0; i < 1200; ++i) {
-    const uint64_t seq = cluster.leader()->node().propose(padding + std::to_string(i));
-    if (i % 10 == 9) {
-      ASSERT_TRUE(cluster.until([&] { return cluster.leader()->applied.count(seq) != 0; }));
-    }
-  }
+  put_1200(20000);
   MemoryMember& back = cluster.member(away);
   back.start();
   const auto happened = [&](const std::string& event) {
@@ -172,13 +170,7 @@ TEST_F(Three, ASnapshotTransferGoesOnAfterTheReceiverWasRestarted) {
   const size_t away = leader_number() % 3 + 1;
   cluster.member(away).crash();
   ASSERT_TRUE(cluster.until([&] { return cluster.leader() != nullptr; }));
-  const std::string padding(20000, 'p');
-  for (int i = 0; i < 1200; ++i) {
-    const uint64_t seq = cluster.leader()->node().propose(padding + std::to_string(i));
-    if (i % 10 == 9) {
-      ASSERT_TRUE(cluster.until([&] { return cluster.leader()->applied.count(seq) != 0; }));
-    }
-  }
+  put_1200(20000);
   MemoryMember& back = cluster.member(away);
   const auto said = [&](const std::string& event) {
     return std::count_if(back.events.begin(), back.events.end(),

@@ -228,13 +228,15 @@ void Ghost::on_accepted(NodeId from, const Accepted& a) {
     m.accepted_upto = base.prev();
   }
   for (Slot s = m.accepted_upto.next(); s <= a.upto; s = s.next()) {
-    Ballot& acknowledged = at_index(m.acknowledged, s);
-    acknowledged = std::max(acknowledged, a.ballot);
-    if (s <= m.snapshot) continue;
     const Held held = s.value < m.durable.size() ? m.durable[s.value] : Held{};
-    if (held.law || held.ballot >= a.ballot) continue;
     const ChosenSlot& c = at(s).chosen;
-    if (c.chosen && !held.ballot.is_none() && held.value == c.value) continue;
+    const bool at_ballot = s <= m.snapshot || held.law || held.ballot >= a.ballot;
+    const bool as_chosen = !at_ballot && c.chosen && !held.ballot.is_none() && held.value == c.value;
+    // What it knows to be chosen it holds at the ballot at which it accepted it, and is bound by that one
+    // only (docs/invariants.md).
+    Ballot& acknowledged = at_index(m.acknowledged, s);
+    acknowledged = std::max(acknowledged, as_chosen ? held.ballot : a.ballot);
+    if (at_ballot || as_chosen) continue;
     return fail("I10", fmt::format("node {} acknowledged ballot {} up to slot {}, but slot {} is not durable "
                                    "there (its disk has {})",
                                    from.value, show(a.ballot), a.upto.value, s.value, show(held.ballot)));

@@ -34,5 +34,8 @@ inline constexpr EtcdError kMalformedRequest{
 inline constexpr EtcdError kDiskFull{
     http::GrpcCode::unavailable,
     "etcdserver: the disk of this member is full: free space on it, or write through another member"};
+// What waited for a member that had not caught up with the log since its start; nothing was proposed.
+inline constexpr EtcdError kNotCaughtUp{http::GrpcCode::unavailable,
+                                        "etcdserver: this member has not caught up yet: use another one"};
 
 }  // namespace decree::api

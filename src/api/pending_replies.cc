@@ -53,7 +53,10 @@ void PendingReplies::propose(http::CallId call, std::string command, Finisher* f
   Parked parked = park(call, finisher, tag, false);
   parked.command = std::make_shared<const std::string>(std::move(command));
   ++counters_.proposals_waiting;
-  submit(std::move(parked));
+  if (held_)
+    retry_.push_back(std::move(parked));
+  else
+    submit(std::move(parked));
 }
 
 void PendingReplies::submit(Parked parked) {
@@ -111,6 +114,7 @@ EtcdError PendingReplies::refusal() const {
   const ConsensusStatus status = consensus_.status();
   if (status.disk_full) return kDiskFull;
   if (status.leader_member_id == 0) return kNoLeader;
+  if (held_) return kNotCaughtUp;
   if (counters_.proposals_waiting * 2 > limits_.calls_max) return kTooManyRequests;
   return kLeaderChanged;
 }
@@ -150,7 +154,12 @@ void PendingReplies::on_read(uint64_t seq, bool ok) {
   parked->finisher->on_read(parked->call, parked->tag);
 }
 
-void PendingReplies::expire(net::SteadyTime now) {
+void PendingReplies::release(net::SteadyTime now) {
+  held_ = false;
+  try_again(now);
+}
+
+void PendingReplies::try_again(net::SteadyTime now) {
   std::vector<Parked> again;
   again.swap(retry_);
   for (Parked& parked : again) {
@@ -160,10 +169,16 @@ void PendingReplies::expire(net::SteadyTime now) {
       parked_.emplace(consensus_.read(), std::move(parked));
     } else if (parked.deadline <= now) {
       fail(parked, refusal());  // not one more try may end as unknown
+    } else if (held_) {
+      retry_.push_back(std::move(parked));
     } else {
       submit(std::move(parked));
     }
   }
+}
+
+void PendingReplies::expire(net::SteadyTime now) {
+  try_again(now);
   for (const auto& [seq, parked] : parked_)
     if (parked.deadline <= now) expired_.push_back(seq);
   std::sort(expired_.begin(), expired_.end());  // the oldest first, whatever the table's order

@@ -58,6 +58,12 @@ class PendingReplies final : public ConsensusSink {
   // could confirm promised nothing and is asked again until the deadline.
   void read(http::CallId call, Finisher* finisher, uint32_t tag);
 
+  // Until release() nothing is proposed or asked: a member that is far behind could not answer in time, and
+  // what it proposed would end as unknown. Calls wait, and are refused at their deadline.
+  void hold() { held_ = true; }
+  bool held() const { return held_; }
+  void release(net::SteadyTime now);
+
   void expire(net::SteadyTime now);
   void fail_all(const EtcdError& error);
   // This member is in the cluster no more. No leader confirms its reads: those that wait, and all that come,
@@ -87,6 +93,7 @@ class PendingReplies final : public ConsensusSink {
   };
   Parked park(http::CallId call, Finisher* finisher, uint32_t tag, bool is_read) const;
   void submit(Parked parked);
+  void try_again(net::SteadyTime now);
   std::optional<Parked> take(uint64_t seq);  // none: its call was answered before
   bool full(http::CallId call, Finisher* finisher, uint32_t tag);
   void fail(const Parked& parked, const EtcdError& error);
@@ -96,9 +103,10 @@ class PendingReplies final : public ConsensusSink {
   Consensus& consensus_;
   Limits limits_;
   absl::flat_hash_map<uint64_t, Parked> parked_;
-  std::vector<Parked> retry_;  // to be asked or submitted again at the next tick
+  std::vector<Parked> retry_;  // to be asked or submitted (again) at the next tick
   std::vector<uint64_t> expired_;
   bool left_ = false;
+  bool held_ = false;
   const Now now_;
   PendingCounters counters_;
   RecentClients clients_;

@@ -43,6 +43,8 @@ struct ServerFront::Impl final : Finisher {
     register_process_metrics(metrics);
     register_etcd_metrics(context, server, loop, pages, metrics);
     register_grpc_metrics(server, metrics);
+    if (!context.status().replica.ready) context.pending.hold();
+    context.forget_status();
     consensus.set_sink(&sink);
     sink.front = this;
   }
@@ -71,6 +73,8 @@ struct ServerFront::Impl final : Finisher {
     context.forget_status();
     kv.tick();
     maintenance.tick(now);
+    // Status is asked for once a tick only while it matters: a member that has caught up stays so.
+    if (context.pending.held() && context.status().replica.ready) context.pending.release(now);
     if (now < next_expiry) return;
     next_expiry = now + expiry_interval;
     context.pending.expire(now);
@@ -118,9 +122,9 @@ ServerFront::~ServerFront() {
   impl_->metrics_server.stop();
 }
 
-Result<void> ServerFront::listen() {
+Result<void> ServerFront::bind() {
   for (const net::HostPort& address : impl_->options.listen) {
-    Result<uint16_t> port = impl_->server.listen(address);
+    Result<uint16_t> port = impl_->server.bind(address);
     if (!port.ok()) return port.error();
     impl_->ports.push_back(*port);
   }
@@ -131,6 +135,7 @@ Result<void> ServerFront::listen() {
   return {};
 }
 
+Result<void> ServerFront::open() { return impl_->server.open_bound(); }
 std::vector<uint16_t> ServerFront::ports() const { return impl_->ports; }
 void ServerFront::tick(net::SteadyTime now) { impl_->tick(now); }
 

@@ -1,7 +1,7 @@
 // Everything between the client port and consensus: the etcd v3 services, /health, /version, /metrics.
 //
-// The host constructs one, calls listen() when the member may answer, tick() about every 10 ms, slice() once
-// per turn, and flushes the loop. All on the loop's thread.
+// The host constructs one, calls bind() at its start and open() when the member may answer, tick() about
+// every 10 ms, slice() once per turn, and flushes the loop. All on the loop's thread.
 #pragma once
 
 #include <chrono>
@@ -51,8 +51,10 @@ class ServerFront {
   ServerFront(net::EventLoop& loop, Consensus& consensus, kv::Store& store, FrontOptions options, Log log);
   ~ServerFront();
 
+  // Takes the clients' addresses, where whoever connects is refused until open(), and opens those of metrics.
   // Error: a sentence that names the address.
-  Result<void> listen();
+  Result<void> bind();
+  Result<void> open();
   std::vector<uint16_t> ports() const;  // of options.listen, in order
 
   // Deadlines, auto-compaction.

@@ -12,6 +12,7 @@ bool contains(std::string_view text, std::string_view part) {
 bool said_before_proposing(std::string_view message) {
   return contains(message, "no leader") || contains(message, "not leader") ||
          contains(message, "too many requests") || contains(message, "not capable") ||
+         contains(message, "the disk of this member is full") || contains(message, "has not caught up yet") ||
          contains(message, "rpc not supported for learner");
 }
 

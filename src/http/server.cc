@@ -157,12 +157,26 @@ void Server::add_streaming(std::string path, GrpcService* service, uint32_t meth
 }
 void Server::add_http(std::string path, HttpHandler* handler) { tables_->http[std::move(path)] = handler; }
 
-Result<uint16_t> Server::listen(const net::HostPort& address) {
+Result<uint16_t> Server::bind(const net::HostPort& address) {
   auto listener =
-      net::listen_tcp(loop_, address, [this](std::shared_ptr<net::Connection> c) { accept(std::move(c)); });
+      net::bind_tcp(loop_, address, [this](std::shared_ptr<net::Connection> c) { accept(std::move(c)); });
   if (!listener.ok()) return listener.error();
   listeners_.push_back(std::move(*listener));
   return listeners_.back()->port();
+}
+
+Result<void> Server::open_bound() {
+  for (const auto& listener : listeners_)
+    if (Result<void> opened = listener->open(); !opened.ok()) return opened.error();
+  return {};
+}
+
+Result<uint16_t> Server::listen(const net::HostPort& address) {
+  Result<uint16_t> port = bind(address);
+  if (!port.ok()) return port;
+  Result<void> opened = open_bound();
+  if (!opened.ok()) return opened.error();
+  return port;
 }
 
 void Server::accept(std::shared_ptr<net::Connection> connection) {

@@ -88,6 +88,9 @@ class Server final : public CallPort {
 
   // May be called for several addresses. Returns the port (useful for port 0).
   Result<uint16_t> listen(const net::HostPort& address);
+  // In two steps: the address is ours, and whoever connects is refused until open_bound().
+  Result<uint16_t> bind(const net::HostPort& address);
+  Result<void> open_bound();
   // Serves a connection made elsewhere (tests, fuzzing).
   void adopt(std::shared_ptr<net::Connection> connection);
 

@@ -111,17 +111,26 @@ Error bind_error(const HostPort& address, int error) {
 
 class TcpListener final : public Listener, public FdOwner {
  public:
-  TcpListener(EventLoop& loop, int fd, uint16_t port, AcceptFn on_accept)
-      : loop_(loop), fd_(fd), port_(port), on_accept_(std::make_shared<AcceptFn>(std::move(on_accept))) {
-    loop_.impl().add(fd_, EPOLLIN, this);
-  }
+  TcpListener(EventLoop& loop, int fd, HostPort bound, AcceptFn on_accept)
+      : loop_(loop),
+        fd_(fd),
+        bound_(std::move(bound)),
+        on_accept_(std::make_shared<AcceptFn>(std::move(on_accept))) {}
   // Destroyed through the graveyard only: an event for it may still be queued in this turn.
   ~TcpListener() override {
     if (rest_timer_ != 0) loop_.cancel(rest_timer_);
-    loop_.impl().remove(fd_);
+    if (open_) loop_.impl().remove(fd_);
     ::close(fd_);
   }
-  uint16_t port() const override { return port_; }
+  uint16_t port() const override { return bound_.port; }
+  // Not before it listens: epoll calls a bound socket that does not listen hung up, for ever.
+  Result<void> open() override {
+    if (open_) return {};
+    if (::listen(fd_, 1024) != 0) return bind_error(bound_, errno);
+    loop_.impl().add(fd_, EPOLLIN, this);
+    open_ = true;
+    return {};
+  }
   uint64_t accept_failures() const override { return failures_; }
   void pause_accepting(bool paused) override {
     paused_ = paused;
@@ -158,14 +167,16 @@ class TcpListener final : public Listener, public FdOwner {
     });
   }
   void update() {
+    if (!open_) return;
     const uint32_t wanted = EPOLLIN;
     loop_.impl().change(fd_, (paused_ || resting_) ? 0 : wanted, this);
   }
 
   EventLoop& loop_;
   int fd_;
-  uint16_t port_;
+  HostPort bound_;
   std::shared_ptr<AcceptFn> on_accept_;
+  bool open_ = false;
   uint64_t rest_timer_ = 0;
   uint64_t failures_ = 0;
   bool paused_ = false;
@@ -182,6 +193,7 @@ class ListenerHandle final : public Listener {
     loop_.impl().bury(std::move(listener_));
   }
   uint16_t port() const override { return listener_->port(); }
+  Result<void> open() override { return listener_->open(); }
   uint64_t accept_failures() const override { return listener_->accept_failures(); }
   void pause_accepting(bool paused) override { listener_->pause_accepting(paused); }
 
@@ -338,6 +350,14 @@ std::string to_string(const HostPort& address) {
 }
 
 Result<std::unique_ptr<Listener>> listen_tcp(EventLoop& loop, const HostPort& address, AcceptFn on_accept) {
+  Result<std::unique_ptr<Listener>> listener = bind_tcp(loop, address, std::move(on_accept));
+  if (!listener.ok()) return listener;
+  Result<void> opened = (*listener)->open();
+  if (!opened.ok()) return opened.error();
+  return listener;
+}
+
+Result<std::unique_ptr<Listener>> bind_tcp(EventLoop& loop, const HostPort& address, AcceptFn on_accept) {
   Result<std::vector<Address>> found = resolve(address, false);
   if (!found.ok()) return found.error();
   const Address& first = found->front();
@@ -346,7 +366,7 @@ Result<std::unique_ptr<Listener>> listen_tcp(EventLoop& loop, const HostPort& ad
   const int on = 1;
   ::setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
   if (first.storage.ss_family == AF_INET6) ::setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on));
-  if (::bind(fd, first.get(), first.length) != 0 || ::listen(fd, 1024) != 0) {
+  if (::bind(fd, first.get(), first.length) != 0) {
     const int error = errno;
     ::close(fd);
     return bind_error(address, error);
@@ -357,8 +377,8 @@ Result<std::unique_ptr<Listener>> listen_tcp(EventLoop& loop, const HostPort& ad
   const uint16_t port = ntohs(bound.storage.ss_family == AF_INET
                                   ? reinterpret_cast<const sockaddr_in&>(bound.storage).sin_port
                                   : reinterpret_cast<const sockaddr_in6&>(bound.storage).sin6_port);
-  return std::unique_ptr<Listener>(
-      new ListenerHandle(loop, std::make_shared<TcpListener>(loop, fd, port, std::move(on_accept))));
+  return std::unique_ptr<Listener>(new ListenerHandle(
+      loop, std::make_shared<TcpListener>(loop, fd, HostPort{address.host, port}, std::move(on_accept))));
 }
 
 void connect_tcp(EventLoop& loop, const HostPort& address, std::chrono::milliseconds timeout,

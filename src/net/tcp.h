@@ -61,6 +61,8 @@ class Listener {
  public:
   virtual ~Listener() = default;  // stops accepting
   virtual uint16_t port() const = 0;
+  // Only after bind_tcp(): takes connections from now on. Error: another process listens there meanwhile.
+  virtual Result<void> open() = 0;
   // Accepts that failed for want of descriptors or memory; the listener rests 100 ms after each.
   virtual uint64_t accept_failures() const = 0;
   virtual void pause_accepting(bool paused) = 0;
@@ -73,6 +75,8 @@ using ConnectFn = std::function<void(Result<std::shared_ptr<Connection>>)>;
 // use ..."). Port 0 picks a free one. Resolves names on the caller's thread (start-up only). The loop must
 // outlive the listener.
 Result<std::unique_ptr<Listener>> listen_tcp(EventLoop& loop, const HostPort& address, AcceptFn on_accept);
+// As listen_tcp(), but whoever connects is refused until Listener::open().
+Result<std::unique_ptr<Listener>> bind_tcp(EventLoop& loop, const HostPort& address, AcceptFn on_accept);
 // Name resolution runs off the loop's thread. The callback comes once, from the loop, never from inside this
 // call.
 void connect_tcp(EventLoop& loop, const HostPort& address, std::chrono::milliseconds timeout, ConnectFn done);

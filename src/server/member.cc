@@ -1,10 +1,7 @@
 #include "server/member.h"
 
 #include <algorithm>
-#include <condition_variable>
-#include <cstdlib>
 #include <mutex>
-#include <thread>
 #include <utility>
 
 #include <fmt/format.h>
@@ -23,6 +20,7 @@
 #include "server/member_metrics.h"
 #include "server/readmission.h"
 #include "server/scrub_task.h"
+#include "server/stop_watchdog.h"
 #include "server/turn_watch.h"
 #include "server/version.h"
 #include "storage/data_dir.h"
@@ -40,7 +38,6 @@ constexpr milliseconds kTurnShare{1};
 constexpr milliseconds kStall{200};
 constexpr int kReadsAfterStall = 16;
 constexpr milliseconds kDrain{5000};
-constexpr milliseconds kStopMax{10000};
 constexpr size_t kWorkers = 2;
 constexpr milliseconds kJoinPatience{60000};
 constexpr milliseconds kServeAfterRemoval{3000};
@@ -72,31 +69,6 @@ Level to_level(runtime::Severity severity) {
   }
   return Level::info;
 }
-
-// Ends the process when stopping hangs, for instance in a sync that never returns.
-class StopWatchdog {
- public:
-  StopWatchdog()
-      : thread_([this] {
-          std::unique_lock lock(mutex_);
-          if (wake_.wait_for(lock, kStopMax, [this] { return done_; })) return;
-          std::_Exit(static_cast<int>(ExitCode::stop_timeout));
-        }) {}
-  ~StopWatchdog() {
-    {
-      const std::lock_guard lock(mutex_);
-      done_ = true;
-    }
-    wake_.notify_one();
-    thread_.join();
-  }
-
- private:
-  std::mutex mutex_;
-  std::condition_variable wake_;
-  bool done_ = false;
-  std::thread thread_;
-};
 
 }  // namespace
 
@@ -388,16 +360,32 @@ struct Member::Impl final : runtime::Host, transport::TransportSink, runtime::No
     front = std::make_unique<api::ServerFront>(loop, *view, *store, front_options(),
                                                [](const std::string& line) { log_line(Level::info, line); });
     add_member_metrics(front->metrics(), *node, *transport, clock, *scrub);
-    Result<void> clients = front->listen();
+    Result<void> clients = front->bind();
     if (!clients) return StartProblem{ExitCode::address, "client port: " + clients.error().message};
-    std::string ports;
-    for (const uint16_t port : front->ports()) ports += (ports.empty() ? "" : ",") + std::to_string(port);
-    log_line(
-        Level::info,
-        fmt::format("ready to take requests client_ports={} peer_ports={} cluster={:x} member={:x} node={} "
-                    "members={} boot={}",
-                    ports, fmt::join(transport->ports(), ","), identity.cluster.value, identity.member_id,
-                    identity.node.value, membership.members.size(), data->boot()));
+    log_line(Level::info,
+             fmt::format("member starts peer_ports={} cluster={:x} member={:x} node={} members={} boot={}",
+                         fmt::join(transport->ports(), ","), identity.cluster.value, identity.member_id,
+                         identity.node.value, membership.members.size(), data->boot()));
+    const decree::Member* self = membership.find(identity.node);
+    const bool served_before =
+        !data->created() && self != nullptr && self->role == MemberRole::voter &&
+        (self->incarnation == Incarnation(0) || self->incarnation == identity.incarnation);
+    if (served_before) return open_to_clients();
+    log_line(Level::info,
+             "clients are taken when this disk has caught up with the cluster; until then they "
+             "are refused and go elsewhere");
+    return std::nullopt;
+  }
+
+  // A disk that has never served (a new member, a replaced disk) has nothing to answer with until it has
+  // caught up: whoever connects must be refused then, and go elsewhere at once. A member that comes back
+  // answers what it can (its state, its log) also when there is no leader to catch up with.
+  std::optional<StartProblem> open_to_clients() {
+    Result<void> opened = front->open();
+    if (!opened) return StartProblem{ExitCode::address, "client port: " + opened.error().message};
+    open = true;
+    log_line(Level::info,
+             fmt::format("ready to take requests client_ports={}", fmt::join(front->ports(), ",")));
     return std::nullopt;
   }
 
@@ -447,6 +435,10 @@ struct Member::Impl final : runtime::Host, transport::TransportSink, runtime::No
         if (node->outdated()) return disown();
         return failed_by_log ? ExitCode::log_failed : exit_code_of(*failure);
       }
+    }
+    if (unopened) {
+      sentence = unopened->sentence;
+      return unopened->code;
     }
     if (removed) {
       sentence = "this member was removed from the cluster";
@@ -503,6 +495,10 @@ struct Member::Impl final : runtime::Host, transport::TransportSink, runtime::No
   void on_tick(Clock::time_point now) {
     watch.sample_cpu();
     front->tick(now);
+    if (!open && stage == Stage::running && !removed && node->replica().status().ready) {
+      unopened = open_to_clients();
+      if (unopened) stop(unopened->sentence.c_str());
+    }
     if (reserve_full && now >= reserve_retry) prepare_reserve();
     scrub->tick(now);
     if (removed && stage == Stage::running && now >= removed_until) stop("removed from the cluster");
@@ -656,9 +652,11 @@ struct Member::Impl final : runtime::Host, transport::TransportSink, runtime::No
   std::unique_ptr<storage::FileSystem> files = storage::make_posix_file_system();
   std::unique_ptr<storage::DataDir> data;
   RecoveredState recovered;
-  bool comes_back = false;   // the old disk was given up, the others said who this is
-  uint64_t boot = 0;         // of this start, in requests' ids and handshakes
-  uint64_t disk_writes = 0;  // that the disk had taken before this start
+  bool comes_back = false;               // the old disk was given up, the others said who this is
+  bool open = false;                     // clients are taken
+  std::optional<StartProblem> unopened;  // why they could not be
+  uint64_t boot = 0;                     // of this start, in requests' ids and handshakes
+  uint64_t disk_writes = 0;              // that the disk had taken before this start
   Membership membership;
   std::unique_ptr<kv::Store> store;
   std::unique_ptr<runtime::FileSnapshotStore> snapshots;

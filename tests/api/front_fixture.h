@@ -130,7 +130,8 @@ class Front : public testing::Test {
     options.advertise_client_urls = {"http://127.0.0.1:1"};
     front = std::make_unique<ServerFront>(loop, consensus, store, options,
                                           [this](const std::string& s) { log.push_back(s); });
-    const Result<void> listening = front->listen();
+    ASSERT_TRUE(front->bind().ok());
+    const Result<void> listening = front->open();
     ASSERT_TRUE(listening.ok()) << listening.error().message;
     connect();
   }

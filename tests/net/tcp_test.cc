@@ -178,6 +178,40 @@ TEST_F(Tcp, ARefusedConnectionIsAnErrorFromTheLoop) {
   EXPECT_NE(error.find("nothing listens there"), std::string::npos) << error;
 }
 
+// A new member's port: clients of one that has nothing to say yet must go elsewhere at once.
+TEST_F(Tcp, ABoundPortRefusesUntilItIsOpened) {
+  int accepted = 0;
+  auto bound = bind_tcp(loop, {"127.0.0.1", 0}, [&](std::shared_ptr<Connection>) { ++accepted; });
+  ASSERT_TRUE(bound.ok());
+  const uint16_t port = (*bound)->port();
+  std::string told;
+  const auto ask = [&] {
+    told.clear();
+    connect_tcp(loop, {"127.0.0.1", port}, milliseconds(2000), [&](Result<std::shared_ptr<Connection>> c) {
+      told = c.ok() ? "connected" : c.error().message;
+    });
+    return run_until([&] { return !told.empty(); });
+  };
+  ASSERT_TRUE(ask());
+  EXPECT_NE(told.find("nothing listens there"), std::string::npos) << told;
+  ASSERT_TRUE((*bound)->open().ok());
+  ASSERT_TRUE((*bound)->open().ok()) << "once more changes nothing";
+  ASSERT_TRUE(ask());
+  EXPECT_EQ(told, "connected");
+  EXPECT_TRUE(run_until([&] { return accepted == 1; }));
+}
+
+TEST_F(Tcp, APortThatAnotherOpenedMeanwhileIsNamedInASentence) {
+  auto bound = bind_tcp(loop, {"127.0.0.1", 0}, [](std::shared_ptr<Connection>) {});
+  ASSERT_TRUE(bound.ok());
+  const HostPort address{"127.0.0.1", (*bound)->port()};
+  const auto other = listen_tcp(loop, address, [](std::shared_ptr<Connection>) {});
+  ASSERT_TRUE(other.ok());
+  const Result<void> opened = (*bound)->open();
+  ASSERT_FALSE(opened.ok());
+  EXPECT_NE(opened.error().message.find("is in use"), std::string::npos) << opened.error().message;
+}
+
 TEST_F(Tcp, NamesAreResolvedOffTheLoop) {
   connect_pair();
   bool connected = false;

@@ -57,8 +57,36 @@ struct MemberTest : ::testing::Test {
     EXPECT_EQ(member.run(), ExitCode::ok);
   }
 
+  static bool takes_clients(uint16_t port) {
+    net::EventLoop loop;
+    std::optional<bool> answer;
+    net::connect_tcp(loop, {"127.0.0.1", port}, std::chrono::milliseconds(2000),
+                     [&](Result<std::shared_ptr<net::Connection>> c) { answer = c.ok(); });
+    while (!answer) loop.wait(std::chrono::milliseconds(10));
+    return *answer;
+  }
+
   fs::path folder;
 };
+
+// Clients of a new member wrote through it before it had caught up, and never heard what became of it.
+TEST_F(MemberTest, ADiskThatHasNeverServedRefusesClientsUntilItHasCaughtUp) {
+  Config c = config();
+  const uint16_t port = free_port();
+  c.listen_client = {net::HostPort{"127.0.0.1", port}};
+  for (const char* other : {"m2", "m3"})
+    c.initial_cluster.push_back(InitialMember{other, {std::string("http://127.0.0.1:1/") + other}});
+  for (const bool first_start : {true, false}) {
+    net::EventLoop loop;
+    Member member(loop, c);
+    const std::optional<StartProblem> problem = member.start();
+    ASSERT_FALSE(problem.has_value()) << problem->sentence;
+    // The others are not there, so it never catches up; a member that comes back answers what it can.
+    EXPECT_EQ(takes_clients(port), !first_start);
+    loop.post([&] { member.stop("test"); });
+    EXPECT_EQ(member.run(), ExitCode::ok);
+  }
+}
 
 TEST_F(MemberTest, AnUnfinishedFirstStartNeedsTheSameFlagsOnceMore) {
   ASSERT_FALSE(start(config("m1", "one")).has_value());

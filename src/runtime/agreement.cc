@@ -52,7 +52,11 @@ Agreement::Finding Agreement::look(const Membership& membership, Tick now) const
     Finding found = look_at(it->first, it->second, membership, now);
     if (found.verdict == Verdict::diverged) return found;
     // A newer slot on which a majority is with this member makes older doubts moot: histories are chained.
-    if (found.settled) return result.differing.empty() ? found : result;
+    if (found.settled) {
+      if (result.differing.empty()) result = std::move(found);
+      result.vouched = it->first;
+      return result;
+    }
     if (!found.differing.empty() && result.verdict == Verdict::agrees) result = found;
   }
   return result;

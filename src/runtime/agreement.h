@@ -31,6 +31,7 @@ class Agreement {
     Verdict verdict = Verdict::agrees;
     Slot slot;
     bool settled = false;           // a majority has this member's pair
+    Slot vouched;                   // the newest slot of which that is known; 0: none
     bool histories_differ = false;  // the chains do; else only the states
     std::vector<NodeId> agreeing;   // with this member, itself included
     std::vector<NodeId> differing;

@@ -595,7 +595,9 @@ void Node::compare_digests() {
   if (idle && applied_ != digest_slot_ && applied_ != Slot(0)) take_digest();
   if (!digests_news_) return;
   const Agreement::Finding found = agreement_.look(replica_.membership(), now_);
-  digests_news_ = !found.differing.empty() && !found.settled;  // time alone may settle it
+  doubted_ = !found.differing.empty() && !found.settled;
+  digests_news_ = doubted_;  // time alone may settle it
+  vouched_ = std::max(vouched_, found.vouched);
   if (found.verdict == Agreement::Verdict::undecided && !disputed_)
     note(Severity::error, "members' states differ and no majority says which is right", found.summary());
   disputed_ = found.verdict == Agreement::Verdict::undecided;

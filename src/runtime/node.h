@@ -65,7 +65,7 @@ struct NodeOptions {
 
   // Digests of history and state are told to the others at every so many slots, and when nothing was applied
   // for a while.
-  uint32_t digest_slots = 1000;
+  uint32_t digest_slots = 250;
   uint32_t digest_idle_ticks = 100;
 
   // What was decided so long ago and is not applied here: this member does not lead (0: never looked at).
@@ -233,6 +233,8 @@ class Node : public Consensus {
   Agreement agreement_;
   bool digests_news_ = false;  // something to compare
   Slot digest_slot_;           // of the last digest taken here
+  bool doubted_ = false;       // somebody differs, and it is not settled who is wrong
+  Slot vouched_;               // up to here a majority had this member's state
   Tick applied_at_;            // when applied_ was last seen to move
   Slot applied_seen_;
   Slot told_differing_;

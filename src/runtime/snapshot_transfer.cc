@@ -56,16 +56,50 @@ SnapshotTransfer::SnapshotTransfer(Node& node) : node_(node) { latest_ = node.op
 // ---- sender ----
 
 void SnapshotTransfer::offer(NodeId to) {
-  if (!latest_) {
-    if (std::find(wanting_.begin(), wanting_.end(), to) == wanting_.end()) wanting_.push_back(to);
-    if (node_.taker_) node_.taker_->maybe_start(true);
+  const auto it = outgoing_.find(to);
+  if (it != outgoing_.end()) {
+    const bool pulled =
+        node_.now_.value - it->second.last_activity.value < node_.options_.transfer_retry_ticks;
+    if (!pulled) send_offer(to);
     return;
   }
-  const auto it = outgoing_.find(to);
-  if (it != outgoing_.end() &&
-      node_.now_.value - it->second.last_activity.value < node_.options_.transfer_retry_ticks)
-    return;  // it is being pulled right now
-  send_offer(to);
+  wanting_.emplace(to, node_.now_);
+  if (!latest_ && node_.taker_) node_.taker_->maybe_start(true);
+  offer_to_waiting();
+}
+
+// A member whose memory rotted writes snapshots of it until the others' digests tell it so, about a second
+// later. Whoever installed one would be as wrong, and a few of them are a majority. So the digests of a
+// majority must have agreed with this member's at the snapshot's slot or behind it. Where no majority is
+// there to say so, or says nothing for as long as Agreement waits, a member without a snapshot is the greater
+// harm; where somebody says otherwise it is not.
+bool SnapshotTransfer::may_offer(Tick wanted_since) const {
+  if (node_.vouched_ >= latest_->manifest.index) return true;
+  if (node_.doubted_) return false;
+  const Membership& membership = node_.replica_.membership();
+  const NodeId self = node_.options_.identity.node;
+  const uint32_t needed = membership.voter_count() / 2 + (membership.is_voter(self) ? 0 : 1);
+  uint32_t reachable = 0;
+  for (const Member& m : membership.members) {
+    const bool behind = wanting_.count(m.node) != 0 || outgoing_.count(m.node) != 0;
+    if (m.node != self && membership.is_voter(m.node) && !behind && node_.is_peer_connected(m.node))
+      ++reachable;
+  }
+  if (needed == 0 || reachable < needed) return true;
+  const bool waited = node_.now_.value - wanted_since.value >= Agreement::kWaitTicks;
+  DECREE_SOMETIMES("a snapshot waits until others agree with its state", !waited);
+  return waited;
+}
+
+void SnapshotTransfer::offer_to_waiting() {
+  if (!latest_) return;
+  std::vector<NodeId> ready;
+  for (const auto& [to, since] : wanting_)
+    if (may_offer(since)) ready.push_back(to);
+  for (const NodeId to : ready) {
+    wanting_.erase(to);
+    send_offer(to);
+  }
 }
 
 void SnapshotTransfer::send_offer(NodeId to) {
@@ -84,9 +118,7 @@ void SnapshotTransfer::send_offer(NodeId to) {
 
 void SnapshotTransfer::on_snapshot(const StoredSnapshot& stored) {
   latest_ = stored;
-  std::vector<NodeId> wanting;
-  wanting.swap(wanting_);
-  for (const NodeId to : wanting) send_offer(to);
+  offer_to_waiting();
 }
 
 void SnapshotTransfer::on_request(NodeId from, const SnapshotRequest& request) {
@@ -94,7 +126,10 @@ void SnapshotTransfer::on_request(NodeId from, const SnapshotRequest& request) {
   if (it == outgoing_.end() || it->second.snapshot.manifest.index != request.index) {
     DECREE_SOMETIMES("a snapshot is asked for that is not offered any more", true);
     // Of an earlier life of ours, or forgotten: name the one we have, the peer starts over with it.
-    if (latest_) send_offer(from);
+    if (it != outgoing_.end())
+      send_offer(from);
+    else if (latest_)
+      offer(from);
     return;
   }
   Outgoing& out = it->second;
@@ -398,6 +433,7 @@ void SnapshotTransfer::drop(const std::string& why) {
 }
 
 void SnapshotTransfer::on_tick() {
+  offer_to_waiting();
   for (auto it = outgoing_.begin(); it != outgoing_.end();) {
     if (node_.now_.value - it->second.last_activity.value >= node_.options_.transfer_idle_ticks)
       it = outgoing_.erase(it);

@@ -43,6 +43,8 @@ class SnapshotTransfer {
     uint32_t reads_in_flight = 0;
   };
 
+  bool may_offer(Tick wanted_since) const;
+  void offer_to_waiting();
   void send_offer(NodeId to);
   void pull();
   void write_next();
@@ -55,8 +57,8 @@ class SnapshotTransfer {
   Node& node_;
   std::optional<StoredSnapshot> latest_;
   std::map<NodeId, Outgoing> outgoing_;
-  std::vector<NodeId> wanting_;  // wait for the first snapshot to be taken
-  uint32_t sources_changed_ = 0;  // since a snapshot was installed
+  std::map<NodeId, Tick> wanting_;  // since when they wait for one that may be offered
+  uint32_t sources_changed_ = 0;    // since a snapshot was installed
   std::shared_ptr<Incoming> incoming_;
 };
 

@@ -168,6 +168,79 @@ TEST_F(Differing, OneAgainstOneBothSaySoAndNobodyLeaves) {
   EXPECT_FALSE(cluster.member(2).node().failure().has_value());
 }
 
+// Whoever installed it was as wrong, and a few of them were a majority: the right ones began anew with it.
+TEST(Differing5, ASnapshotOfAMemberWhoseStateRottedIsNotInstalledByOthers) {
+  MemoryCluster cluster{5, 21};
+  cluster.snapshot_count = 40;
+  cluster.digest_slots = 1u << 30;  // compared at rest only: a second in which nobody knows
+  for (size_t n = 1; n <= 5; ++n) cluster.member(n).start();
+  ASSERT_TRUE(cluster.until([&] { return cluster.leader() != nullptr; }));
+  const size_t wrong = cluster.leader()->node().replica().self().value;
+  ASSERT_NE(cluster.put(wrong, "before"), "");
+  const size_t away[] = {wrong % 5 + 1, (wrong + 1) % 5 + 1};
+  for (const size_t n : away) cluster.member(n).crash();
+  cluster.member(wrong).machine().rot();
+  for (int i = 0; i < 300; ++i)
+    ASSERT_NE(cluster.put(wrong, "b" + std::to_string(i) + std::string(100, '.')), "");
+  ASSERT_EQ(cluster.leader(), &cluster.member(wrong));
+  for (const size_t n : away) cluster.member(n).start();
+  // Two are right and two have nothing yet: three of five are needed to say who is wrong.
+  cluster.until([] { return false; }, 3000);
+  for (const size_t n : away) {
+    EXPECT_EQ(cluster.member(n).node().counters().snapshots_installed, 0U);
+    EXPECT_FALSE(cluster.member(n).node().failure().has_value());
+  }
+  for (size_t n = 1; n <= 5; ++n)
+    if (n != away[0] && n != away[1]) {
+      EXPECT_TRUE(cluster.member(n).node().status().state_disputed) << n;
+    }
+}
+
+TEST(Differing5, AMajorityThatAgreesHandsOutItsSnapshotsAndTheWrongOneNone) {
+  MemoryCluster cluster{5, 22};
+  cluster.snapshot_count = 40;
+  cluster.digest_slots = 1u << 30;
+  for (size_t n = 1; n <= 5; ++n) cluster.member(n).start();
+  ASSERT_TRUE(cluster.until([&] { return cluster.leader() != nullptr; }));
+  const size_t wrong = cluster.leader()->node().replica().self().value;
+  ASSERT_NE(cluster.put(wrong, "before"), "");
+  const size_t away = wrong % 5 + 1;
+  const size_t right = away % 5 + 1;
+  cluster.member(away).crash();
+  cluster.member(wrong).machine().rot();
+  for (int i = 0; i < 300; ++i)
+    ASSERT_NE(cluster.put(wrong, "b" + std::to_string(i) + std::string(100, '.')), "");
+  cluster.member(away).start();
+  ASSERT_TRUE(cluster.until([&] { return cluster.member(wrong).node().failure().has_value(); }));
+  cluster.isolate(wrong, true);  // the process ends: its connections close
+  const auto equal = [&] {
+    return cluster.member(away).machine().list() == cluster.member(right).machine().list();
+  };
+  EXPECT_TRUE(cluster.until(equal, 20000));
+  EXPECT_GE(cluster.member(away).node().counters().snapshots_installed, 1U);
+  EXPECT_EQ(cluster.member(away).machine().list().front(), "before");
+  EXPECT_FALSE(cluster.member(right).node().failure().has_value());
+}
+
+// What holds a snapshot back must not hold a member back for ever.
+TEST_F(Differing, WithNobodyElseToAskASnapshotIsInstalledAllTheSame) {
+  cluster.snapshot_count = 40;
+  start();
+  const size_t first = leader();
+  const size_t laggard = first % 3 + 1;
+  const size_t third = laggard % 3 + 1;
+  cluster.member(laggard).crash();
+  for (int i = 0; i < 300; ++i)
+    ASSERT_NE(cluster.put(first, "b" + std::to_string(i) + std::string(100, '.')), "");
+  cluster.member(third).crash();
+  cluster.member(first).crash();
+  cluster.member(first).start();  // what others said of its state is forgotten
+  cluster.member(laggard).start();
+  EXPECT_TRUE(cluster.until(
+      [&] { return cluster.member(laggard).machine().list() == cluster.member(first).machine().list(); },
+      3000));
+}
+
 TEST_F(Differing, HealthyMembersNeverDifferWhateverTheirWay) {
   cluster.snapshot_count = 40;
   start();

@@ -66,6 +66,16 @@ Reply ListMachine::apply(const ApplyContext&, std::string_view command) {
   digest_ = chain_link(digest_, Slot(list_.size()), Digest128{h, h});
   return Reply{0, std::to_string(list_.size())};
 }
+void ListMachine::rot() {
+  if (list_.empty()) {
+    digest_.lo ^= 1;
+    return;
+  }
+  list_.front() += "rotten";
+  ListMachine now;
+  for (const std::string& item : list_) now.apply(ApplyContext{}, item);
+  digest_ = now.digest_;
+}
 std::unique_ptr<SnapshotSource> ListMachine::begin_snapshot() { return std::make_unique<ListSource>(list_); }
 std::unique_ptr<SnapshotSink> ListMachine::begin_restore() { return std::make_unique<ListSink>(*this); }
 
@@ -93,7 +103,7 @@ void MemoryMember::start() {
   node.snapshot_slice_bytes = 512;
   node.transfer_chunk_bytes = cluster_.transfer_chunk_bytes;
   node.history_slots = cluster_.history_slots;
-  node.digest_slots = 16;
+  node.digest_slots = cluster_.digest_slots;
   if (restored->has_value()) {
     node.snapshot = **restored;
     node.applied = node.snapshot->manifest.index;

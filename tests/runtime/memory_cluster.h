@@ -30,7 +30,7 @@ class ListMachine final : public StateMachine {
 
   const std::vector<std::string>& list() const { return list_; }
   // Memory of this member goes bad.
-  void rot() { digest_.lo ^= 1; }
+  void rot();
 
  private:
   friend class ListSink;
@@ -124,6 +124,7 @@ class MemoryCluster {
   uint64_t snapshot_count = 1u << 30;
   uint32_t transfer_chunk_bytes = 1024;
   uint32_t history_slots = 1024;
+  uint32_t digest_slots = 16;
   double loss = 0;
   std::mt19937_64 random;
 

@@ -77,14 +77,15 @@ int main(int argc, char** argv) {
   run->add_flag("--beats", sim.beats, "heartbeats in the trace as well");
   run->add_option(
          "--profile", sim.profile,
-         "mixed: two to five simulated minutes of everything; core: five minutes or more of the replica "
+         "mixed: up to five simulated minutes of everything; core: five minutes or more of the replica "
          "on a perfect log; server: ten minutes of log, store and request layer")
       ->capture_default_str()
       ->check(CLI::IsMember({"mixed", "core", "server"}));
   run->add_option("--members", sim.members, "of every cluster; 0: drawn, 1 to 7")
       ->capture_default_str()
       ->check(CLI::Range(0, 7));
-  run->add_flag("--old-image", sim.old_image, "also put old images of disks back");
+  run->add_flag("--old-image", sim.old_image,
+                "old images of disks are put back in every run on the real log, not in some");
   run->add_flag("--markers", sim.markers, "in how many seeds each rare branch was hit");
   run->add_option("--history", sim.history, "write the clients' history of a single seed");
   run->add_option("--log", sim.log,

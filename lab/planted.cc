@@ -18,7 +18,7 @@ struct Named {
 
 // The letter and number say where it comes from; docs/mutants.md has the lists: M the museum, R the
 // reliability list, T44 its list of mutants, A an attack on a draft of the protocol, D08 a rule of
-// docs/decisions/0008.
+// docs/decisions/0008 (and so on).
 const Named kBugs[] = {
     // ---- paxos ----
     {B::forgotten_promise,
@@ -153,6 +153,11 @@ const Named kBugs[] = {
       "a snapshot that the log has overtaken is installed all the same"}},
     {B::chain_not_installed,
      {"R22-chain-not-installed", "runtime/node", "installing a snapshot keeps the old chain"}},
+    {B::states_not_compared,
+     {"D16-states-not-compared", "runtime/node", "members tell each other their digests, and nobody looks"}},
+    {B::quarantine_forgotten,
+     {"D16-quarantine-forgotten", "runtime/node",
+      "a member that finds its state to be in the minority says so, and goes on"}},
 };
 static_assert(std::size(kBugs) + 1 == static_cast<size_t>(PlantedBug::count), "every planted bug has a name");
 

@@ -532,6 +532,15 @@ void Ghost::on_state(NodeId member, Slot slot, Digest128 digest) {
   }
 }
 
+const Digest128* Ghost::state_after(Slot slot) const {
+  // What is no command changes nothing.
+  for (size_t s = std::min<size_t>(slot.value, slots_.size() - 1); s > 0; --s) {
+    if (slots_[s].has_state) return &slots_[s].state;
+    if (!slots_[s].chosen.chosen || slots_[s].chosen.kind == EntryKind::command) return nullptr;
+  }
+  return nullptr;
+}
+
 void Ghost::on_definitely_not(RequestId id) {
   refused_ids_.emplace(id, true);
   const auto it = chosen_ids_.find(id);

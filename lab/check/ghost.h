@@ -57,6 +57,8 @@ class Ghost {
   void on_applied(NodeId member, Slot applied, Digest128 chain);
   // The state machine's digest after slot; equal at every member (I17).
   void on_state(NodeId member, Slot slot, Digest128 digest);
+  // Null: nobody has told it.
+  const Digest128* state_after(Slot slot) const;
   // A client was told that its request is surely not done (I16, 2.17).
   void on_definitely_not(RequestId id);
 

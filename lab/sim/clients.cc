@@ -177,6 +177,12 @@ void World::finish(uint32_t client, uint64_t serial, OpOutcome outcome) {
   if (c.serial != serial || !c.waiting) return;
   c.waiting = false;
   Operation& op = history_[c.operation];
+  // Until it is found out, what it tells is wrong, and nobody promised otherwise.
+  if (member(op.member).diverged()) {
+    outcome = OpOutcome::unknown;
+    const auto applied = applied_revisions_.find(c.operation);
+    op.revision = applied == applied_revisions_.end() ? 0 : applied->second;
+  }
   op.outcome = outcome;
   op.return_ns = now_ns();
   if (outcome != OpOutcome::ok) {

@@ -36,6 +36,7 @@ enum class Harm : uint8_t {
   fail_writes,
   fail_reads,
   fail_power,  // in the middle of the n-th operation
+  diverge,     // not the disk: the next command that writes takes effect twice in this member's memory
   count,
 };
 

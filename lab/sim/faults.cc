@@ -40,8 +40,7 @@ void World::start_faults() {
 }
 
 int64_t World::fault_length() {
-  return 1000 +
-         static_cast<int64_t>(fault_random_.exponential(static_cast<uint64_t>(swarm_.fault_length_us)));
+  return 1000 + static_cast<int64_t>(fault_random_.exponential(static_cast<uint64_t>(fault_length_us_)));
 }
 
 uint32_t World::everybody() const { return ((1u << swarm_.members) - 1) << 1; }
@@ -152,7 +151,7 @@ bool World::begin_fault(Fault* fault) {
   const bool on_network = fault->kind >= FaultKind::cut_member && fault->kind <= FaultKind::reset_link;
   if (on_process) return begin_process_fault(fault);
   if (on_network) return swarm_.members > 1 && begin_network_fault(fault);
-  if (fault->kind == FaultKind::upset_leader) return upset_next_leader_ = true;
+  if (fault->kind == FaultKind::upset_leader) return (leaders_to_upset_ = fault_random_.between(1, 5)) > 0;
   if (fault->kind == FaultKind::change) {
     member(fault->a).ask_change(fault_random_.next(), swarm_.role_changes);
     return true;
@@ -164,8 +163,8 @@ bool World::begin_fault(Fault* fault) {
 }
 
 void World::on_new_leader(uint32_t node) {
-  if (!upset_next_leader_ || !faults_on_ || script_ != nullptr) return;
-  upset_next_leader_ = false;
+  if (leaders_to_upset_ == 0 || !faults_on_ || script_ != nullptr) return;
+  --leaders_to_upset_;
   Event e;
   e.kind = EventKind::upset;
   e.a = node;
@@ -175,12 +174,17 @@ void World::on_new_leader(uint32_t node) {
   queue_.schedule(static_cast<int64_t>(fault_random_.exponential(2 * round_trip)), e);
 }
 
-// It dies, is cut off, or is heard by some only.
+// It dies, is cut off, or is heard by some only; for about as long as the others take to find the next
+// leader, so that the next but one hears of it. What several leaders in a row left half done is what
+// Elections are for.
 void World::upset(uint32_t node) {
+  constexpr int64_t kElectionUs = 700'000;
   if (!faults_on_ || !member(node).running() || old_disk_about()) return;
   constexpr FaultKind kHow[] = {FaultKind::crash_one, FaultKind::cut_member, FaultKind::cut_one_way,
                                 FaultKind::cut_link,  FaultKind::cut_halves, FaultKind::pause};
+  fault_length_us_ = kElectionUs;
   inflict(kHow[fault_random_.below(std::size(kHow))], node);
+  fault_length_us_ = swarm_.fault_length_us;
 }
 
 bool World::begin_process_fault(Fault* fault) {
@@ -309,6 +313,10 @@ bool World::begin_machine_fault(Fault* fault) {
       return damage(fault->a, Damage::rot_snapshot);
     case FaultKind::misdirected:
       return damage(fault->a, Damage::misdirected);
+    case FaultKind::diverge:
+      // Who is right must stay beyond doubt, and found out it leaves: not while its memory is needed.
+      return victim.running() && atlas_.may_damage(fault->a) && !atlas_.halting_run() && !old_disk_about() &&
+             !victim.harm(Harm::diverge, 0, 0).empty();
     default:
       return put_back_old_image(fault->a);
   }

@@ -83,7 +83,8 @@ void World::stop_faults() {
     m.disk().set_full(false, fault_random_);
     m.resume();
     // A disk that was told to fail, or is damaged, is judged by a start.
-    if (m.running() && (m.disk().has_injected_error() || atlas_.is_damaged(n))) m.crash(CrashKind::process);
+    const bool judged = m.disk().has_injected_error() || (atlas_.is_damaged(n) && !m.diverged());
+    if (m.running() && judged) m.crash(CrashKind::process);
     const bool outside = !in_core(n) && !atlas_.is_damaged(n) && !m.halted();
     if (outside) leave_outside(n);
     if (!m.running() && (!outside || fault_random_.chance(0.5)))
@@ -183,6 +184,11 @@ bool World::all_settled(std::string* why) {
   for (uint32_t c = swarm_.clients; c < clients_.size(); ++c)
     if (in_core(clients_[c].member) && history_[clients_[c].operation].outcome != OpOutcome::ok) {
       *why = fmt::format("no write through member {} succeeds", clients_[c].member);
+      return false;
+    }
+  for (uint32_t n = 1; n <= swarm_.members; ++n)
+    if (member(n).diverged()) {
+      *why = fmt::format("member {} has another state than the others, and takes part all the same", n);
       return false;
     }
   const Slot end = ghost_.chosen_max();

@@ -18,7 +18,7 @@ constexpr const char* kStepNames[] = {"time",    "jump",    "deliver", "request"
                                       "compact", "change",  "harm"};
 constexpr const char* kHarmNames[] = {"rot_log",     "rot_superblock", "rot_snapshot", "misdirected",
                                       "old_image",   "fill",           "make_room",    "fail_sync",
-                                      "fail_writes", "fail_reads",     "fail_power"};
+                                      "fail_writes", "fail_reads",     "fail_power",   "diverge"};
 static_assert(std::size(kHarmNames) == static_cast<size_t>(Harm::count));
 static_assert(std::size(kStepNames) == static_cast<size_t>(StepKind::count));
 

@@ -201,7 +201,9 @@ void Script::apply(const Step& step) {
       m.ask_change(step.fate, step.what == 1);
       break;
     case StepKind::harm:
-      if (step.what > static_cast<uint8_t>(Harm::old_image) || world_.atlas_.may_damage(step.member))
+      if ((step.what > static_cast<uint8_t>(Harm::old_image) &&
+           step.what != static_cast<uint8_t>(Harm::diverge)) ||
+          world_.atlas_.may_damage(step.member))
         m.harm(static_cast<Harm>(step.what), step.n, step.fate);
       break;
     case StepKind::start:

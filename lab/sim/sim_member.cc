@@ -19,6 +19,8 @@ class SimMember::WatchedMachine final : public StateMachine {
   Reply apply(const ApplyContext& context, std::string_view command) override {
     const int64_t before = store_.revision();
     Reply reply = store_.machine().apply(context, command);
+    if (to_diverge_) diverge(context, command);
+    if (diverged_) return reply;
     owner_.world_.on_command_applied(owner_.self_.value, context.slot, before, store_.revision());
     owner_.world_.ghost().on_state(owner_.self_, context.slot, store_.machine().digest());
     return reply;
@@ -29,9 +31,26 @@ class SimMember::WatchedMachine final : public StateMachine {
   uint64_t snapshot_bytes_estimate() const override { return store_.machine().snapshot_bytes_estimate(); }
   bool background_slice() override { return store_.machine().background_slice(); }
 
+  void diverge_soon() { to_diverge_ = true; }
+  bool to_diverge() const { return to_diverge_; }
+  bool diverged() const { return diverged_; }
+
  private:
+  // The command takes effect a second time. Until one is met that changes something by that, nothing is
+  // wrong.
+  void diverge(const ApplyContext& context, std::string_view command) {
+    const Digest128 right = store_.machine().digest();
+    (void)store_.machine().apply(context, command);
+    diverged_ = store_.machine().digest() != right;
+    to_diverge_ = !diverged_;
+    if (diverged_)
+      owner_.world_.note(owner_.self_.value, "diverges", fmt::format("\"slot\":{}", context.slot.value));
+  }
+
   SimMember& owner_;
   StoreUnderTest& store_;
+  bool to_diverge_ = false;
+  bool diverged_ = false;
 };
 
 namespace {
@@ -228,8 +247,27 @@ void SimMember::resume() {
   world_.note(self_.value, "resume", fmt::format("\"waiting\":{}", deferred_.size()));
   std::vector<Event> events;
   events.swap(deferred_);
-  // Everything that came meanwhile is there at once, in its order.
-  for (const Event& e : events) world_.queue().schedule(0, e);
+  // Everything that came meanwhile is there at once: in the order in which it came, or one connection's
+  // before another's, as a process meets them that asks its sockets in turn, and its clock between.
+  if (!random_.chance(0.5)) {
+    for (const Event& e : events) world_.queue().schedule(0, e);
+    return;
+  }
+  std::map<uint64_t, int64_t> delay_of;  // by connection
+  for (const Event& e : events) {
+    const uint64_t connection = connection_of(e);
+    const auto most = static_cast<uint64_t>(2 * world_.swarm().wake_us);
+    const auto [at, is_new] = delay_of.try_emplace(connection, 0);
+    if (is_new) at->second = static_cast<int64_t>(random_.below(most));
+    world_.queue().schedule(at->second, e);
+  }
+}
+
+// 0: what the process did itself; then the peers; then the clients.
+uint64_t SimMember::connection_of(const Event& e) {
+  if (e.kind == EventKind::deliver) return world_.flight(e.a).from.value;
+  if (e.kind == EventKind::link_notice) return e.a;
+  return e.kind == EventKind::request ? kMembersMax + 1 + e.a : 0;
 }
 
 int64_t SimMember::clock_us() const {
@@ -427,6 +465,7 @@ void SimMember::after_turn() {
   if (counters.snapshots_taken != snapshots_taken_) {
     snapshots_taken_ = counters.snapshots_taken;
     ++world_.statistics().snapshots_taken;
+    check_snapshot();
   }
   if (counters.digest_mismatches != 0)
     world_.fail("I1", fmt::format("node {} met an entry whose digest is wrong", self_.value));
@@ -445,6 +484,7 @@ void SimMember::after_turn() {
   decided_told_ = decided;
   ghost.on_applied(self_, node_->applied(), node_->chain());
   if (node_->outdated()) return give_up_disk();
+  if (node_->divergence()) return leave_as_diverged();
   if (node_->failure()) stop_process(Error(*node_->failure()));
 }
 
@@ -459,6 +499,48 @@ void SimMember::give_up_disk() {
   ++world_.statistics().halted;
   ++world_.statistics().disowned;
   crash(CrashKind::process);
+}
+
+bool SimMember::diverged() const { return machine_ != nullptr && machine_->diverged(); }
+bool SimMember::to_diverge() const { return machine_ != nullptr && machine_->to_diverge(); }
+
+bool SimMember::diverge_soon() {
+  if (node_ == nullptr || to_diverge() || diverged()) return false;
+  machine_->diverge_soon();
+  return true;
+}
+
+// Quarantined. As above: it does not come back here with an empty disk.
+void SimMember::leave_as_diverged() {
+  world_.note(self_.value, "leaves as diverged", "\"sentence\":" + json_string(node_->failure()->message));
+  if (!diverged())
+    return world_.fail(
+        "I17", fmt::format("node {} was told apart from the majority, and its state is right", self_.value));
+  halted_ = true;
+  ++world_.statistics().halted;
+  ++world_.statistics().quarantined;
+  crash(CrashKind::process);
+}
+
+// I17 for real: what would somebody have who began with this snapshot?
+void SimMember::check_snapshot() {
+  if (disk_->has_injected_error() || world_.atlas().is_damaged(self_.value)) return;
+  const Result<std::optional<runtime::StoredSnapshot>> newest = disk_->snapshots().newest();
+  if (!newest || !newest.value() || !world_.wants_restore(random_, newest.value()->size_bytes)) return;
+  const Digest128* expected = world_.ghost().state_after(newest.value()->manifest.index);
+  if (expected == nullptr) return;
+  const std::unique_ptr<StoreUnderTest> store =
+      world_.swarm().real_store ? make_kv_store() : make_toy_store();
+  RecoveredState nothing;
+  nothing.snapshot_index = newest.value()->manifest.index;
+  nothing.snapshot_chain = newest.value()->manifest.chain;
+  const auto restored = runtime::restore_newest(disk_->snapshots(), store->machine(), nothing);
+  if (!restored)
+    return world_.fail("I17", fmt::format("node {}'s snapshot cannot be restored: {}", self_.value,
+                                          restored.error().message));
+  if (store->machine().digest() != *expected)
+    world_.fail("I17", fmt::format("node {}'s snapshot of slot {} does not hold the state after it",
+                                   self_.value, newest.value()->manifest.index.value));
 }
 
 // ---- what the Node asks for ----

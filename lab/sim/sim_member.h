@@ -63,6 +63,8 @@ class SimMember final : public runtime::Host, public ConsensusSink {
   bool could_forget() const;
   // It started from an old image of its disk, and has not been told so yet.
   bool has_old_disk() const { return !halted_ && disk_->images_put_back() > 0; }
+  // Its state is wrong, and it does not know yet: its answers prove nothing.
+  bool diverged() const;
   void jump_clock(int64_t ahead_us);
   void set_clock_rate(double rate);
   void handle(const Event& event);
@@ -127,6 +129,11 @@ class SimMember final : public runtime::Host, public ConsensusSink {
   void drop_work();
   std::string put_back_or_keep(Random& random);
   void give_up_disk();
+  bool diverge_soon();
+  bool to_diverge() const;
+  uint64_t connection_of(const Event& e);
+  void leave_as_diverged();
+  void check_snapshot();
 
   World& world_;
   const NodeId self_;

@@ -40,6 +40,9 @@ std::string SimMember::harm(Harm what, uint32_t n, uint64_t fate) {
   } else if (what < Harm::old_image) {
     done = disk_->damage(static_cast<Damage>(what), random);
     if (!done.empty()) world_.atlas().damage(self_.value);
+  } else if (what == Harm::diverge) {
+    if (diverge_soon()) done = "done";
+    if (!done.empty()) world_.atlas().damage(self_.value);
   } else {
     const bool worked = what == Harm::fill          ? disk_->set_full(true, random)
                         : what == Harm::make_room   ? disk_->set_full(false, random)
@@ -68,7 +71,8 @@ std::string SimMember::put_back_or_keep(Random& random) {
 }
 
 bool SimMember::could_forget() const {
-  return !running() || crash_at_write_.has_value() || disk_->has_injected_error();
+  return !running() || crash_at_write_.has_value() || disk_->has_injected_error() || to_diverge() ||
+         diverged();
 }
 
 int64_t SimMember::sync_time_us() {

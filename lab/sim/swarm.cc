@@ -12,12 +12,12 @@ namespace {
 constexpr int64_t kMs = 1000;
 constexpr int64_t kSecond = 1000 * kMs;
 constexpr const char* kFaultNames[] = {
-    "crash_one",    "crash_promise", "crash_commit",   "crash_all",    "pause",       "cut_member",
-    "cut_halves",   "cut_one_way",   "cut_link",       "chained",      "cloudflare",  "quorum_loss",
-    "constrained",  "swizzle",       "lose_beats",     "slow_link",    "reset_link",  "clock_jump",
-    "clock_rate",   "slow_disk",     "disk_full",      "write_error",  "power_error", "sync_error",
-    "read_error",   "rot_log",       "rot_superblock", "rot_snapshot", "misdirected", "old_image",
-    "upset_leader", "transfer",      "change"};
+    "crash_one",   "crash_promise", "crash_commit",   "crash_all",    "pause",       "cut_member",
+    "cut_halves",  "cut_one_way",   "cut_link",       "chained",      "cloudflare",  "quorum_loss",
+    "constrained", "swizzle",       "lose_beats",     "slow_link",    "reset_link",  "clock_jump",
+    "clock_rate",  "slow_disk",     "disk_full",      "write_error",  "power_error", "sync_error",
+    "read_error",  "rot_log",       "rot_superblock", "rot_snapshot", "misdirected", "old_image",
+    "diverge",     "upset_leader",  "transfer",       "change"};
 static_assert(std::size(kFaultNames) == kFaultKinds);
 
 template <size_t N>
@@ -84,8 +84,8 @@ void draw_limits(Random& r, Swarm* s) {
     s->turn_delay_us = std::min<int64_t>(s->turn_delay_us, 50);
 }
 
-constexpr FaultKind kDamage[] = {FaultKind::rot_log, FaultKind::rot_superblock, FaultKind::rot_snapshot,
-                                 FaultKind::misdirected, FaultKind::old_image};
+constexpr FaultKind kDamage[] = {FaultKind::rot_log,     FaultKind::rot_superblock, FaultKind::rot_snapshot,
+                                 FaultKind::misdirected, FaultKind::old_image,      FaultKind::diverge};
 
 void draw_faults(Random& r, const SwarmLimits& limits, Swarm* s) {
   for (uint32_t kind = 0; kind < static_cast<uint32_t>(FaultKind::change); ++kind) {
@@ -98,10 +98,14 @@ void draw_faults(Random& r, const SwarmLimits& limits, Swarm* s) {
   for (const FaultKind kind : {FaultKind::crash_all, FaultKind::disk_full, FaultKind::write_error,
                                FaultKind::power_error, FaultKind::sync_error, FaultKind::constrained})
     if (mean(kind) != 0) mean(kind) = std::max(mean(kind), 15 * kSecond);
-  // A damaged disk stays damaged: seldom, or every run is about it.
+  // A damaged member counts as such to the end: seldom, or every run is about it.
   for (const FaultKind kind : kDamage)
-    if (mean(kind) != 0) mean(kind) = static_cast<int64_t>(pick(r, {30, 100, 300})) * kSecond;
-  if (!limits.old_image) mean(FaultKind::old_image) = 0;
+    if (mean(kind) != 0) mean(kind) = static_cast<int64_t>(pick(r, {5, 20, 100})) * kSecond;
+  if (limits.old_image) mean(FaultKind::old_image) = 20 * kSecond;
+  // A snapshot of a wrong state is a wrong state for whoever begins with it; only its own member is to have
+  // it.
+  if (r.chance(0.5)) mean(FaultKind::diverge) = 0;
+  if (mean(FaultKind::diverge) != 0) s->snapshot_every = 0;
   s->fault_length_us = static_cast<int64_t>(pick(r, {200, 1000, 4000, 12000})) * kMs;
   s->power_failure = static_cast<double>(r.below(3)) / 2.0;
   s->aim_at_leader = static_cast<double>(pick(r, {0, 0, 3, 8})) / 10.0;
@@ -123,9 +127,10 @@ void draw_bursts(Random& r, Swarm* s) {
   constexpr double kOperationsMax = 6000;
   const auto round_us = static_cast<double>(s->think_us + 2 * s->network.delay_us + s->disk.sync_us + kMs);
   const double asked = s->clients * static_cast<double>(s->fault_phase_us) / round_us;
-  if (asked <= kOperationsMax) return;
+  // In some others for the rests' sake: what was done last stays the last for a while.
+  if (asked <= kOperationsMax && !r.chance(0.3)) return;
   const double period = static_cast<double>(pick(r, {2, 6, 20})) * kSecond;
-  s->burst_us = static_cast<int64_t>(period * kOperationsMax / asked);
+  s->burst_us = static_cast<int64_t>(period * std::min(0.4, kOperationsMax / asked));
   s->rest_us = static_cast<int64_t>(period) - s->burst_us;
 }
 

@@ -43,7 +43,8 @@ enum class FaultKind : uint8_t {
   rot_snapshot,
   misdirected,   // a write to the log lands elsewhere
   old_image,     // the disk becomes what it was before (only with --old-image)
-  upset_leader,  // whoever wins the next Election is struck a moment later: dies, is cut off, pauses
+  diverge,       // a command takes effect twice in one member's memory
+  upset_leader,  // whoever wins the next Elections is struck a moment later: dies, is cut off, pauses
   transfer,      // a leadership transfer is asked for
   change,        // another epoch is asked for: addresses, and roles where the run allows it
   count,
@@ -112,7 +113,7 @@ struct SwarmLimits {
   bool real_store = true;
   bool server = false;        // every seed on the real log, store and request layer
   bool request_layer = true;  // drawn; false: never
-  bool old_image = false;
+  bool old_image = false;     // in every run
   uint32_t members = 0;       // 0: drawn, 1 to 7
   uint64_t seconds_min = 20;  // of the fault phase; drawn so that each doubling is as likely as the others
   uint64_t seconds_max = 300;

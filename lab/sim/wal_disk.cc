@@ -20,6 +20,7 @@ constexpr uint64_t kSectorBytes = 512;
 // A marker is a batch header and at most 16 echoes. Rot that takes it and the batch before it in one stroke
 // cannot be told from a torn tail.
 constexpr size_t kMarkerSectors = 2;
+constexpr size_t kRecentSectors = 6;
 
 class WalDisk final : public Disk {
  public:
@@ -107,6 +108,10 @@ class WalDisk final : public Disk {
     const std::vector<std::string> files =
         files_.files_below(storage::join_path(kPath, log ? "wal" : "snapshots"));
     if (files.empty()) return {};
+    // What was written last is what nobody else may know yet.
+    for (size_t i = files.size(); log && i > 0 && random.chance(0.8); --i)
+      if (const std::string done = rot(files[i - 1], kMarkerSectors, random, kRecentSectors); !done.empty())
+        return done;
     return rot(files[random.below(files.size())], log ? kMarkerSectors : 0, random);
   }
   std::optional<uint64_t> image_disk_writes() const override {
@@ -139,15 +144,15 @@ class WalDisk final : public Disk {
 
  private:
   // One bit, or a sector or a block of zeros, where something is written: damage of free space is none. The
-  // last `spared` sectors of what is written stay whole.
-  std::string rot(const std::string& path, size_t spared, Random& random) {
+  // last `spared` sectors of what is written stay whole; of the others one of the last `recent` is hit.
+  std::string rot(const std::string& path, size_t spared, Random& random, size_t recent = SIZE_MAX) {
     const std::string bytes = files_.content(path);
     std::vector<uint64_t> written;
     for (uint64_t at = 0; at < bytes.size(); at += kSectorBytes)
       if (bytes.find_first_not_of('\0', at) < at + kSectorBytes) written.push_back(at);
     if (written.size() <= spared) return {};
     written.resize(written.size() - spared);
-    const uint64_t sector = written[random.below(written.size())];
+    const uint64_t sector = written[written.size() - 1 - random.below(std::min(written.size(), recent))];
     const uint64_t kind = random.below(4);
     if (kind >= 2) {
       const uint64_t most = std::min<uint64_t>(kSectorBytes, bytes.size() - sector);

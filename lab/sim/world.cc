@@ -35,6 +35,7 @@ void RunStatistics::add(const RunStatistics& o) {
   halted += o.halted;
   halted_runs += o.halted_runs;
   disowned += o.disowned;
+  quarantined += o.quarantined;
   core_runs += o.core_runs;
   lost += o.lost;
   duplicated += o.duplicated;
@@ -59,7 +60,8 @@ World::World(uint64_t seed, const Swarm& swarm, const RunOptions& options)
       trace_(options.trace),
       connected_((swarm_.members + 1) * (swarm_.members + 1), false),
       link_generation_((swarm_.members + 1) * (swarm_.members + 1), 0),
-      held_((swarm_.members + 1) * (swarm_.members + 1)) {
+      held_((swarm_.members + 1) * (swarm_.members + 1)),
+      fault_length_us_(swarm_.fault_length_us) {
   for (uint32_t n = 1; n <= swarm_.members; ++n)
     members_.push_back(std::make_unique<SimMember>(*this, NodeId(n), make_disk(swarm_)));
   if (options.record != nullptr) recorder_ = std::make_unique<Recorder>(swarm_, options.record);
@@ -131,6 +133,12 @@ bool World::wants_fork(Random& random, const Disk& disk) const {
   constexpr double kShortLogBytes = 100'000;
   const auto log_bytes = static_cast<double>(disk.log_bytes());
   return log_bytes <= kShortLogBytes || random.chance(kShortLogBytes / log_bytes);
+}
+
+bool World::wants_restore(Random& random, uint64_t snapshot_bytes) const {
+  constexpr double kSmallBytes = 5'000;
+  const auto bytes = static_cast<double>(snapshot_bytes);
+  return script_ != nullptr || bytes <= kSmallBytes || random.chance(kSmallBytes / bytes);
 }
 
 void World::dispatch(const Event& event) {
@@ -312,6 +320,7 @@ void World::on_command_applied(uint32_t node, Slot slot, int64_t revision_before
   const auto it = requests_.find(chosen->id);
   if (it == requests_.end()) return;
   Operation& op = history_[it->second];
+  applied_revisions_[it->second] = revision_after;
   if (op.outcome != OpOutcome::ok) op.revision = revision_after;
 }
 

@@ -54,6 +54,7 @@ struct RunStatistics {
   uint64_t refused = 0;      // starts refused, disk full or failing
   uint64_t halted = 0;       // members that found damage and stay down
   uint64_t disowned = 0;     // ... because another told them that their disk is an old one
+  uint64_t quarantined = 0;  // ... because their state was not the majority's
   uint64_t halted_runs = 0;  // runs in which no quorum was left, as it must be
   uint64_t core_runs = 0;    // second phases with only a quorum healed
   uint64_t lost = 0;
@@ -104,12 +105,14 @@ class World {
   bool faults_on() const { return faults_on_; }
   Recorder* recorder() { return recorder_.get(); }  // null: nobody writes down
   bool wants_fork(Random& random, const Disk& disk) const;
+  bool wants_restore(Random& random, uint64_t snapshot_bytes) const;
   uint32_t members() const { return swarm_.members; }
   // All others run, remember that the member's disk held more than `writes`, and nothing is under way that
   // would make one of them forget.
   bool all_know_more_of(uint32_t node, uint64_t writes);
   SimMember& member(uint32_t node) { return *members_[node - 1]; }
   void send(NodeId from, NodeId to, uint64_t boot, Message message);
+  const Flight& flight(uint64_t number) { return flights_[number]; }
   Flight take_flight(uint64_t number) { return flights_.take(number); }
   Operation& operation_of(uint32_t client) { return history_[clients_[client].operation]; }
   void finish(uint32_t client, uint64_t serial, OpOutcome outcome);
@@ -229,6 +232,7 @@ class World {
   std::vector<Client> clients_;
   History history_;
   std::unordered_map<RequestId, size_t, IdHash> requests_;  // to the operation; look-up only
+  std::unordered_map<size_t, int64_t> applied_revisions_;   // of operations, by members whose state is right
   std::vector<bool> connected_;                             // (from, to)
   // Which connection of a pair is the present one: the late end of an old one says nothing about its
   // successor.
@@ -241,8 +245,9 @@ class World {
   std::vector<Slot> newly_chosen_;  // filled by the ghost when there is a trace
   Breach breach_;
   bool faults_on_ = true;
-  bool upset_next_leader_ = false;
-  uint32_t core_ = 0;  // second phase: the members that must get going; bit per member
+  uint64_t leaders_to_upset_ = 0;  // the next so many
+  int64_t fault_length_us_;        // mean, of what begins now
+  uint32_t core_ = 0;              // second phase: the members that must get going; bit per member
   bool clients_on_ = true;
   uint32_t phase_ = 0;
   int64_t healed_at_us_ = 0;

@@ -70,6 +70,8 @@ enum class PlantedBug {
   index_behind_state,
   old_snapshot_over_new_state,
   chain_not_installed,
+  states_not_compared,
+  quarantine_forgotten,
   count,
 };
 

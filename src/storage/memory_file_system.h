@@ -13,10 +13,10 @@
 namespace decree::storage {
 
 enum class CrashMode : uint8_t {
-  random,    // each unsynced write is dropped, kept or torn by 512-byte sectors, some of which are garbage
-             // then; each unsynced entry dropped or kept. One crash in four tears them all
-  drop_all,  // exactly what was synced
-  keep_all,  // everything reached the disk in time
+  random,        // each unsynced write is dropped, kept or torn by 512-byte sectors, some or all of which are
+                 // garbage then; each unsynced entry dropped or kept. One crash in four tears them all
+  drop_all,      // exactly what was synced
+  keep_all,      // everything reached the disk in time
   process_only,  // kill -9: what was not synced is still seen, and still lost by a later power failure
 };
 

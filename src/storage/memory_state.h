@@ -162,10 +162,12 @@ struct MemoryFileSystem::State {
         memory::apply(op, &inode->durable);
         continue;
       }
+      // Flash loses the page it programs, all its sectors at once.
+      const bool page_lost = op.kind == FileOp::write && random->next() % 4 == 0;
       for (uint64_t at = op.offset; at < op.offset + op.bytes;) {
         const uint64_t end =
             std::min(op.offset + op.bytes, (at / memory::kSectorBytes + 1) * memory::kSectorBytes);
-        const uint64_t lot = random->next() % 16;
+        const uint64_t lot = page_lost ? 0 : random->next() % 16;
         if (lot == 0) {  // the sector under the head: neither old nor new
           const std::string garbage(end - at, static_cast<char>(random->next() | 1));
           inode->durable.write(at, garbage.data(), end - at);

@@ -104,7 +104,6 @@ void draw_faults(Random& r, const SwarmLimits& limits, Swarm* s) {
   if (limits.old_image) mean(FaultKind::old_image) = 20 * kSecond;
   // A snapshot of a wrong state is a wrong state for whoever begins with it; only its own member is to have
   // it.
-  if (r.chance(0.5)) mean(FaultKind::diverge) = 0;
   if (mean(FaultKind::diverge) != 0) s->snapshot_every = 0;
   s->fault_length_us = static_cast<int64_t>(pick(r, {200, 1000, 4000, 12000})) * kMs;
   s->power_failure = static_cast<double>(r.below(3)) / 2.0;
@@ -128,7 +127,7 @@ void draw_bursts(Random& r, Swarm* s) {
   const auto round_us = static_cast<double>(s->think_us + 2 * s->network.delay_us + s->disk.sync_us + kMs);
   const double asked = s->clients * static_cast<double>(s->fault_phase_us) / round_us;
   // In some others for the rests' sake: what was done last stays the last for a while.
-  if (asked <= kOperationsMax && !r.chance(0.3)) return;
+  if (asked <= kOperationsMax && !r.chance(0.5)) return;
   const double period = static_cast<double>(pick(r, {2, 6, 20})) * kSecond;
   s->burst_us = static_cast<int64_t>(period * std::min(0.4, kOperationsMax / asked));
   s->rest_us = static_cast<int64_t>(period) - s->burst_us;
@@ -172,8 +171,8 @@ Swarm draw_swarm(uint64_t seed, const SwarmLimits& limits) {
     s.options.catch_up_slots_max = pick(r, {1, 20, 5000});
   }
   s.request_layer = (r.chance(0.5) || limits.server) && limits.request_layer && s.real_store;
-  if (r.chance(0.3)) s.compact_mean_us = static_cast<int64_t>(pick(r, {300, 3000, 20000})) * kMs;
-  if (r.chance(0.3)) s.compact_all = 0.5;
+  if (r.chance(0.4)) s.compact_mean_us = static_cast<int64_t>(pick(r, {300, 3000, 20000})) * kMs;
+  if (r.chance(0.5)) s.compact_all = 0.5;
   if (r.chance(0.3)) s.old_reads = 0.2;
   draw_operations(r, &s);
   if (r.chance(0.4)) s.value_bytes = pick(r, {100, 600, 3000});

@@ -120,6 +120,8 @@ TEST(Faults, EveryKindHappensAndDoesNoHarm) {
     for (uint32_t kind = 0; kind < kFaultKinds; ++kind) {
       Swarm s = quiet(3, seed);
       often(&s, static_cast<FaultKind>(kind));
+      // Whoever begins with a snapshot of a wrong state is wrong as well (docs/simulator.md).
+      if (static_cast<FaultKind>(kind) == FaultKind::diverge) s.snapshot_every = 0;
       const RunResult r = World(seed, s, RunOptions{}).run();
       ASSERT_FALSE(r.breach) << fault_name(static_cast<FaultKind>(kind)) << " " << again(seed, r);
       total.add(r.statistics);

@@ -85,6 +85,8 @@ void SimMember::schedule(int64_t delay_us, EventKind kind, uint64_t a, uint32_t 
 
 void SimMember::start() {
   DECREE_CHECK(node_ == nullptr, "started twice");
+  // Not with the disk that it was told to give up: by now those who told it may have forgotten.
+  if (halted_) return;
   ++life_;
   if (Recorder* recorder = world_.recorder(); recorder != nullptr)
     recorder->on_step(StepKind::start, self_.value);

@@ -172,6 +172,21 @@ TEST(Faults, AnOldImageOfADiskIsToldByTheOthersAndGivenUp) {
   EXPECT_GT(disowned, 2u);
 }
 
+// Only the memory of the others tells it; once they have all started again, nobody would.
+TEST(Faults, AMemberThatGaveItsOldDiskUpIsNotStartedWithItAgain) {
+  uint64_t disowned = 0;
+  for (uint64_t seed = 1; seed <= 8; ++seed) {
+    Swarm s = quiet(3, seed);
+    often(&s, FaultKind::old_image);
+    often(&s, FaultKind::cut_member);
+    often(&s, FaultKind::crash_all, 8 * kSecond);
+    const RunResult r = World(seed, s, RunOptions{}).run();
+    EXPECT_FALSE(r.breach) << again(seed, r);
+    disowned += r.statistics.disowned;
+  }
+  EXPECT_GT(disowned, 2u);
+}
+
 // Most single damages of a log are read over: the member stays, and the run goes on with it.
 TEST(Faults, ADamagedBatchCostsAMemberNothing) {
   uint64_t rots = 0;

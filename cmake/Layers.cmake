@@ -36,7 +36,7 @@ function(decree_library name)
 endfunction()
 
 # One unit per folder instead of one per file: headers are read once, which is most of the time of a build from nothing. Only for
-# that (preset asan): it hides a missing #include, and one changed file compiles its whole folder. Names in the unnamed
+# that (presets asan and test): it hides a missing #include, and one changed file compiles its whole folder. Names in the unnamed
 # namespaces of one folder have to differ.
 function(decree_whole_folders target)
   if(NOT DECREE_WHOLE_FOLDERS)

@@ -21,7 +21,7 @@ template struct Inside<&Replica::impl_>;
 using Impl = std::remove_reference_t<decltype(*inside(std::declval<Replica&>()))>;
 
 // A member that is added to the replica has to be added to put() below, or to forget().
-static_assert(sizeof(Impl) == 1936 && sizeof(Peer) == 280,
+static_assert(sizeof(Impl) == 1952 && sizeof(Peer) == 280,
               "a replica remembers something that is not compared here");
 
 const Impl& look(const std::shared_ptr<const void>& held) { return *static_cast<const Impl*>(held.get()); }

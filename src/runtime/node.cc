@@ -266,6 +266,7 @@ void Node::step_inputs() {
     tick_.reset();
     step(Ticked{now_});
     transfer_->on_tick();
+    watch_leader();
     watch_applying();
     compare_digests();
   }
@@ -435,8 +436,9 @@ void Node::run_jobs(std::vector<Job>& jobs) {
     }
     if (const auto* old = std::get_if<DiskOutdated>(&job)) give_up_disk(*old);
     if (const auto* changed = std::get_if<LeadershipChanged>(&job)) {
+      leaderless_since_.reset();
       if (changed->ballot.is_none())
-        note(Severity::warn, "no leader", "");
+        leaderless_since_ = now_;
       else
         note(Severity::info, changed->is_self ? "leading" : "following",
              "leader=" + std::to_string(changed->ballot.node.value) + " round=" +
@@ -576,6 +578,13 @@ void Node::watch_applying() {
   note(ok ? Severity::info : Severity::warn, ok ? "applying has caught up" : "applying lags",
        "applied=" + std::to_string(applied_.value) + " decided=" + std::to_string(to_apply_.value));
   first_.emplace_back(DiskHealth{disk_ok_, applying_ok_});
+}
+
+// Between two epochs and in a quick fail-over there is none for a moment: no news.
+void Node::watch_leader() {
+  if (!leaderless_since_ || now_.value - leaderless_since_->value < options_.leaderless_ticks) return;
+  leaderless_since_.reset();
+  note(Severity::warn, "no leader", "applied=" + std::to_string(applied_.value));
 }
 
 // ---- agreement (docs/decisions/0016) ----

@@ -68,6 +68,8 @@ struct NodeOptions {
   uint32_t digest_slots = 250;
   uint32_t digest_idle_ticks = 100;
 
+  uint32_t leaderless_ticks = 20;  // nobody leads for so long: told to the operator
+
   // What was decided so long ago and is not applied here: this member does not lead (0: never looked at).
   uint32_t apply_lag_ticks = 100;
 
@@ -152,6 +154,7 @@ class Node : public Consensus {
   void step_inputs();
   void record_history();
   void remember_epoch(const Membership& membership);
+  void watch_leader();
   void watch_applying();
   void take_digest();
   void compare_digests();
@@ -219,6 +222,7 @@ class Node : public Consensus {
   std::map<NodeId, bool> log_reads_;  // one catch-up read in flight per peer
   Tick now_;
   bool disk_ok_ = true;
+  std::optional<Tick> leaderless_since_ = Tick(0);  // until it is told
   bool applying_ok_ = true;
   Slot to_apply_;  // decided when last looked at; must be applied when looked at again
   Tick to_apply_since_;

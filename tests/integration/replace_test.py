@@ -77,6 +77,7 @@ def campaign(programs, arguments, rng, folder):
                 told = len(recorder.lines)
                 poll("the second in which the round ended is told", 10, lambda n=told: len(recorder.lines) > n)
                 gap, stall = longest(recorder, first_line, "gap_ms"), longest(recorder, first_line, "stall_ms")
+                unknown = sum(line.get("unknown", 0) for _, line in recorder.lines[first_line:])
                 gaps.append(gap)
                 votes += seconds
                 totals["rounds"] += 1
@@ -84,13 +85,15 @@ def campaign(programs, arguments, rng, folder):
                 totals["of the leader"] += leaders
                 print(f"round {done + 1}/{arguments.rounds}: {len(seconds)} replaced ({leaders} led) in {time.monotonic() - began:.1f} s, "
                       f"votes after {statistics.median(seconds):.2f} s (median), {max(seconds):.2f} s (longest); longest gap in writes {gap:.0f} ms (the load itself was away for {stall:.0f} ms at most); "
-                      f"{recorder.acknowledged()} writes acknowledged so far", flush=True)
+                      f"{unknown} without a known outcome; {recorder.acknowledged()} writes acknowledged so far", flush=True)
             summary = recorder.finish(1500)
         cluster.wait_serving()
         state = cluster.compare_states()
         check_logs(cluster)
     verdict = programs.check_history(history)
     judge_errors(summary["errors"])
+    if summary["unknown"] * 1000 > summary["started"]:
+        raise Failure(f"{summary['unknown']} of {summary['started']} operations ended without a known outcome")
     totals.update(gap_ms={"median": statistics.median(gaps), "longest": max(gaps)},
                   votes_s={"median": round(statistics.median(votes), 2), "longest": round(max(votes), 2)})
     print(f"{verdict}; {json.dumps(summary)}; equal at {state}")

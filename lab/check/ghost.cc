@@ -177,6 +177,8 @@ void Ghost::check_proposal(NodeId from, Slot slot, const Proposal& p) {
         if (run.law) return;
         reported = std::max(reported, run.ballot);
       }
+    for (const UnknownSlot& u : r.unknown)
+      if (u.slot == slot) reported = std::max(reported, u.bound);
     if (is_void(reported, slot)) reported = Ballot{};
     seen.push_back(reported);
     if (reported.is_none() || reported <= best) continue;

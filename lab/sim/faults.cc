@@ -15,6 +15,8 @@ namespace {
 constexpr uint64_t link_bit(uint32_t from, uint32_t to) { return 1ULL << (8 * from + to); }
 constexpr uint64_t both_ways(uint32_t a, uint32_t b) { return link_bit(a, b) | link_bit(b, a); }
 
+constexpr int64_t kDuelUs = 8'000'000;  // some Elections
+
 // From a member of one set to one of the other (bit sets of members).
 uint64_t links_between(uint32_t from, uint32_t to) {
   uint64_t links = 0;
@@ -57,7 +59,7 @@ void World::cut(uint64_t links, bool holds) {
   for (uint32_t a = 1; a <= swarm_.members; ++a)
     for (uint32_t b = 1; b <= swarm_.members; ++b) {
       if ((links & link_bit(a, b)) == 0) continue;
-      network_.cut(a, b, holds);
+      network_.cut(a, b, queue_.now_us(), holds);
       // Sometimes somebody notices: a reset, or a time-out of the connection.
       if (fault_random_.chance(holds ? 0.05 : 0.3))
         disconnect(a, b, static_cast<int64_t>(fault_random_.below(1'000'000)));
@@ -142,7 +144,7 @@ void World::inflict(FaultKind kind, uint32_t a) {
   Event heal;
   heal.kind = EventKind::heal;
   heal.a = faults_.put(fault);
-  queue_.schedule(fault_length(), heal);
+  queue_.schedule(kind == FaultKind::duel ? kDuelUs + fault_length() : fault_length(), heal);
 }
 
 // False: it does not apply now. Sets what has to be undone.
@@ -152,6 +154,7 @@ bool World::begin_fault(Fault* fault) {
   if (on_process) return begin_process_fault(fault);
   if (on_network) return swarm_.members > 1 && begin_network_fault(fault);
   if (fault->kind == FaultKind::upset_leader) return (leaders_to_upset_ = fault_random_.between(1, 5)) > 0;
+  if (fault->kind == FaultKind::duel) return begin_duel(fault);
   if (fault->kind == FaultKind::change) {
     member(fault->a).ask_change(fault_random_.next(), swarm_.role_changes);
     return true;
@@ -163,8 +166,8 @@ bool World::begin_fault(Fault* fault) {
 }
 
 void World::on_new_leader(uint32_t node) {
-  if (leaders_to_upset_ == 0 || !faults_on_ || script_ != nullptr) return;
-  --leaders_to_upset_;
+  if ((leaders_to_upset_ == 0 && !duel_.on) || !faults_on_ || script_ != nullptr) return;
+  if (!duel_.on) --leaders_to_upset_;
   Event e;
   e.kind = EventKind::upset;
   e.a = node;
@@ -179,12 +182,39 @@ void World::on_new_leader(uint32_t node) {
 // Elections are for.
 void World::upset(uint32_t node) {
   constexpr int64_t kElectionUs = 700'000;
+  if (duel_.on) return turn_of_duel(node);
   if (!faults_on_ || !member(node).running() || old_disk_about()) return;
   constexpr FaultKind kHow[] = {FaultKind::crash_one, FaultKind::cut_member, FaultKind::cut_one_way,
                                 FaultKind::cut_link,  FaultKind::cut_halves, FaultKind::pause};
   fault_length_us_ = kElectionUs;
   inflict(kHow[fault_random_.below(std::size(kHow))], node);
   fault_length_us_ = swarm_.fault_length_us;
+}
+
+// Each leader is cut off a moment after its Election, and the one before it comes back: leaders take turns,
+// and none hears what the others did in its absence (figure 8 of Raft's paper).
+bool World::begin_duel(Fault* fault) {
+  if (duel_.on || swarm_.members < 3) return false;
+  duel_ = Duel{true, static_cast<uint32_t>(fault_random_.between(2, 8)), 0, false};
+  leaders_to_upset_ = 0;
+  return fault->heals = true;  // whoever is still cut off by then comes back
+}
+
+void World::turn_of_duel(uint32_t node) {
+  if (!faults_on_ || !member(node).running()) return;
+  uncut(duel_.links, duel_.holds);
+  duel_.links = 0;
+  if (duel_.turns == 0) return end_duel();
+  --duel_.turns;
+  duel_.holds = fault_random_.chance(0.5);
+  duel_.links = links_between(1u << node, everybody()) | links_between(everybody(), 1u << node);
+  if (trace_.wanted()) note(node, "cut off", fmt::format("\"turns_left\":{}", duel_.turns));
+  cut(duel_.links, duel_.holds);
+}
+
+void World::end_duel() {
+  uncut(duel_.links, duel_.holds);
+  duel_ = Duel{};
 }
 
 bool World::begin_process_fault(Fault* fault) {
@@ -327,13 +357,24 @@ bool World::damage(uint32_t node, Damage kind) {
   const std::string done = member(node).harm(static_cast<Harm>(kind), 0, fault_random_.next());
   if (done.empty()) return false;
   if (trace_.wanted()) note(node, "damage", "\"done\":" + json_string(done));
-  // Damage is met at the next start, if nothing meets it before; soon, or the log behind it is cut first.
+  // Damage is met at the next start, if nothing meets it before; soon, or the log behind it is cut first. Now
+  // and then at a start of all, when what it took is not yet known to be decided.
   Event e;
   e.kind = EventKind::heal;
-  e.a = faults_.put(
-      Fault{kind == Damage::misdirected ? FaultKind::misdirected : FaultKind::rot_log, node, 0, 0});
-  queue_.schedule(fault_length(), e);
+  const FaultKind met = kind == Damage::misdirected ? FaultKind::misdirected : FaultKind::rot_log;
+  e.a = faults_.put(Fault{met, node, fault_random_.chance(0.4) ? 1u : 0u, 0});
+  queue_.schedule(fault_random_.chance(0.5) ? 1 : fault_length(), e);
   return true;
+}
+
+// All of them at the same moment.
+void World::start_again(uint32_t nodes) {
+  const CrashKind kind = fault_random_.chance(0.5) ? CrashKind::power : CrashKind::process;
+  for (uint32_t n = 1; n <= swarm_.members; ++n) {
+    if ((nodes >> n & 1) == 0 || !member(n).running()) continue;
+    member(n).crash(kind);
+    schedule_start(n, 1000);
+  }
 }
 
 // The first time the disk is copied, the next time it becomes that copy.
@@ -407,11 +448,12 @@ void World::on_heal(uint64_t number) {
     case FaultKind::disk_full:
       member(a).harm(Harm::make_room, 0, 0);
       break;
+    case FaultKind::duel:
+      end_duel();
+      break;
     case FaultKind::rot_log:
     case FaultKind::misdirected:
-      if (!member(a).running() || old_disk_about()) break;
-      member(a).crash(fault_random_.chance(0.5) ? CrashKind::power : CrashKind::process);
-      schedule_start(a, 1000);
+      if (!old_disk_about()) start_again(b == 0 ? 1u << a : everybody());
       break;
     default:
       break;

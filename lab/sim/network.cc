@@ -7,7 +7,7 @@ namespace decree::lab {
 Fate Network::judge(uint32_t from, uint32_t to, bool is_beat, int64_t now_us) {
   Link& link = links_[from][to];
   Fate fate;
-  if (link.cuts > 0 && link.cuts == link.holding) {
+  if (holds(from, to)) {
     fate.held = true;
     return fate;
   }
@@ -39,9 +39,13 @@ Fate Network::judge(uint32_t from, uint32_t to, bool is_beat, int64_t now_us) {
   return fate;
 }
 
-void Network::cut(uint32_t from, uint32_t to, bool holds) {
-  ++links_[from][to].cuts;
-  links_[from][to].holding += holds ? 1 : 0;
+void Network::cut(uint32_t from, uint32_t to, int64_t now_us, bool holds) {
+  Link& link = links_[from][to];
+  if (link.cuts == 0)
+    link.catches_from_us = now_us + static_cast<int64_t>(random_.below(
+                                        static_cast<uint64_t>(profile_.delay_us + profile_.jitter_us + 1)));
+  ++link.cuts;
+  link.holding += holds ? 1 : 0;
 }
 
 void Network::heal(uint32_t from, uint32_t to, bool holds) {

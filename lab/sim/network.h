@@ -34,9 +34,19 @@ class Network {
 
   // Cuts nest: a link is open when every cut of it was healed. One that `holds` loses nothing: the connection
   // outlives it, and what was sent meanwhile arrives afterwards, as TCP has it.
-  void cut(uint32_t from, uint32_t to, bool holds = false);
+  void cut(uint32_t from, uint32_t to, int64_t now_us, bool holds = false);
   void heal(uint32_t from, uint32_t to, bool holds = false);
   bool is_open(uint32_t from, uint32_t to) const { return links_[from][to].cuts == 0; }
+  // All its cuts hold.
+  bool holds(uint32_t from, uint32_t to) const {
+    return !is_open(from, to) && links_[from][to].cuts == links_[from][to].holding;
+  }
+  // What was under way when the link was cut, and would arrive now, is caught by the cut as well: all that
+  // had not come nearer than some point of the way.
+  bool catches(uint32_t from, uint32_t to, int64_t now_us) const {
+    return !is_open(from, to) && now_us >= links_[from][to].catches_from_us;
+  }
+  void lose_caught() { ++lost_; }
   void lose_beats(uint32_t from, uint32_t to, double chance) { links_[from][to].beat_loss = chance; }
   void slow_down(uint32_t from, uint32_t to, int64_t extra_us) { links_[from][to].extra_us = extra_us; }
   // In this stretch of time nothing arrives over the link; it comes when the stretch ends.
@@ -60,6 +70,7 @@ class Network {
     int64_t clog_from_us = 0;
     int64_t clog_until_us = 0;
     int64_t last_delivery_us = 0;
+    int64_t catches_from_us = 0;
   };
   NetworkProfile profile_;
   Random random_;

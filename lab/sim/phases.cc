@@ -43,8 +43,8 @@ void World::leave_outside(uint32_t node) {
   const auto cut_both = [&](bool out, bool in) {
     for (uint32_t n = 1; n <= swarm_.members; ++n) {
       if (n == node) continue;
-      if (out) network_.cut(node, n);
-      if (in) network_.cut(n, node);
+      if (out) network_.cut(node, n, queue_.now_us());
+      if (in) network_.cut(n, node, queue_.now_us());
     }
   };
   switch (fault_random_.below(4)) {
@@ -71,6 +71,7 @@ void World::stop_faults() {
   note(0, "faults stop");
   if (recorder_) recorder_->on_faults_end();
   faults_on_ = false;
+  duel_ = Duel{};
   healed_at_us_ = queue_.now_us();
   network_.heal_all();
   for (uint32_t a = 1; a <= swarm_.members; ++a)
@@ -120,7 +121,12 @@ bool World::has_halted() {
 void World::on_phase() {
   Event again;
   again.kind = EventKind::phase;
-  if (phase_ == 0 && old_disk_about()) return queue_.schedule(kPollUs, again);
+  if (phase_ == 0 && old_disk_about()) {
+    told_late_us_ += kPollUs;
+    if (told_late_us_ > settle_within_us_)
+      return fail("I20", "nobody tells a member that its disk is an old one");
+    return queue_.schedule(kPollUs, again);
+  }
   if (phase_ == 0) {
     phase_ = 1;
     stop_faults();

@@ -17,7 +17,7 @@ constexpr const char* kFaultNames[] = {
     "constrained", "swizzle",       "lose_beats",     "slow_link",    "reset_link",  "clock_jump",
     "clock_rate",  "slow_disk",     "disk_full",      "write_error",  "power_error", "sync_error",
     "read_error",  "rot_log",       "rot_superblock", "rot_snapshot", "misdirected", "old_image",
-    "diverge",     "upset_leader",  "transfer",       "change"};
+    "diverge",     "upset_leader",  "duel",           "transfer",     "change"};
 static_assert(std::size(kFaultNames) == kFaultKinds);
 
 template <size_t N>

@@ -45,6 +45,7 @@ enum class FaultKind : uint8_t {
   old_image,     // the disk becomes what it was before (only with --old-image)
   diverge,       // a command takes effect twice in one member's memory
   upset_leader,  // whoever wins the next Elections is struck a moment later: dies, is cut off, pauses
+  duel,          // each new leader is cut off a moment later, and the one before it comes back
   transfer,      // a leadership transfer is asked for
   change,        // another epoch is asked for: addresses, and roles where the run allows it
   count,

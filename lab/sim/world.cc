@@ -167,6 +167,9 @@ void World::dispatch(const Event& event) {
     case EventKind::phase:
       on_phase();
       break;
+    case EventKind::deliver:
+      if (!is_caught(event)) member(event.member).handle(event);
+      break;
     default:
       member(event.member).handle(event);
       break;
@@ -206,7 +209,7 @@ void World::send(NodeId from, NodeId to, uint64_t boot, Message message) {
   }
   const uint32_t ordinal = recorder_ ? recorder_->on_send(from.value, to.value, message.index()) : 0;
   if (fate.held) {
-    std::deque<Flight>& held = held_[from.value * (swarm_.members + 1) + to.value];
+    std::deque<Flight>& held = held_[from.value * (swarm_.members + 1) + to.value].flights;
     if (held.size() < kHeldMax) held.push_back(Flight{from, to, std::move(message), ordinal});
     return;
   }
@@ -223,10 +226,23 @@ void World::send(NodeId from, NodeId to, uint64_t boot, Message message) {
   }
 }
 
+// A cut takes what is under way as well.
+bool World::is_caught(const Event& event) {
+  const Flight& flight = flights_[event.a];
+  if (!network_.catches(flight.from.value, flight.to.value, queue_.now_us())) return false;
+  Flight caught = flights_.take(event.a);
+  Held& held = held_[caught.from.value * (swarm_.members + 1) + caught.to.value];
+  if (network_.holds(caught.from.value, caught.to.value) && held.flights.size() < kHeldMax)
+    held.flights.insert(held.flights.begin() + held.caught++, std::move(caught));
+  else
+    network_.lose_caught();
+  return true;
+}
+
 // The link is open again and its connection lives: what was sent into the cut arrives, in order.
 void World::release_held(uint32_t from, uint32_t to) {
-  std::deque<Flight>& held = held_[from * (swarm_.members + 1) + to];
-  for (Flight& flight : held) {
+  Held& held = held_[from * (swarm_.members + 1) + to];
+  for (Flight& flight : held.flights) {
     Event e;
     e.kind = EventKind::deliver;
     e.member = static_cast<uint8_t>(to);

@@ -164,6 +164,22 @@ class World {
     bool holds = false;  // the cut links hold what is sent
   };
 
+  // Sent into a cut that holds, or caught by it: then it stands before what was sent later.
+  struct Held {
+    std::deque<Flight> flights;
+    std::ptrdiff_t caught = 0;  // the first so many
+    void clear() {
+      flights.clear();
+      caught = 0;
+    }
+  };
+  struct Duel {
+    bool on = false;
+    uint32_t turns = 0;  // left
+    uint64_t links = 0;  // of the leader that is cut off
+    bool holds = false;
+  };
+
   void live();
   void dispatch(const Event& event);
   std::string arrival(const Fate& fate) const;
@@ -193,7 +209,12 @@ class World {
   void cut(uint64_t links, bool holds);
   void uncut(uint64_t links, bool holds);
   void release_held(uint32_t from, uint32_t to);
+  bool is_caught(const Event& event);
   void upset(uint32_t node);
+  bool begin_duel(Fault* fault);
+  void turn_of_duel(uint32_t node);
+  void end_duel();
+  void start_again(uint32_t nodes);
   void inflict(FaultKind kind, uint32_t node);
   uint64_t all_but_chain();
   uint64_t all_but_links_of(uint32_t hub) const;
@@ -237,7 +258,7 @@ class World {
   // Which connection of a pair is the present one: the late end of an old one says nothing about its
   // successor.
   std::vector<uint32_t> link_generation_;
-  std::vector<std::deque<Flight>> held_;  // (from, to): sent into a cut that holds
+  std::vector<Held> held_;  // (from, to)
   std::unique_ptr<Recorder> recorder_;
   Script* script_ = nullptr;    // while a schedule is followed
   bool process_event_ = false;  // connections change because a process ends or starts
@@ -246,11 +267,13 @@ class World {
   Breach breach_;
   bool faults_on_ = true;
   uint64_t leaders_to_upset_ = 0;  // the next so many
-  int64_t fault_length_us_;        // mean, of what begins now
-  uint32_t core_ = 0;              // second phase: the members that must get going; bit per member
+  Duel duel_;
+  int64_t fault_length_us_;  // mean, of what begins now
+  uint32_t core_ = 0;        // second phase: the members that must get going; bit per member
   bool clients_on_ = true;
   uint32_t phase_ = 0;
   int64_t healed_at_us_ = 0;
+  int64_t told_late_us_ = 0;    // how long the end of the faults waits for an old disk to be told
   int64_t replayed_at_us_ = 0;  // a member was still applying its log
   // After progress: pending operations end and laggards catch up. With tiny windows on a slow network that is
   // a matter of the backlog, so the bound is generous; it is there to find what never ends. Schedules have a

@@ -113,6 +113,8 @@ void Replica::Impl::on_confirm(NodeId from, const Confirm& m) {
 }
 
 void Replica::Impl::on_confirm_reply(NodeId from, const ConfirmReply& m) {
+  DECREE_SOMETIMES("an answer to an earlier read round comes late",
+                   round_open && m.ballot == ballot && m.round < read_round);
   if (!is_leader() || !round_open || m.ballot != ballot || m.round != read_round ||
       !membership.is_voter(from))
     return;

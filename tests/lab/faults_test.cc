@@ -79,10 +79,10 @@ TEST(Network, AfterTheHealNothingWaitsForAnEarlierClog) {
 
 TEST(Network, ACutThatHoldsLosesNothingAndALosingOneOnTopOfItDoes) {
   Network net(NetworkProfile{}, Random(1));
-  net.cut(1, 2, true);
+  net.cut(1, 2, 0, true);
   EXPECT_TRUE(net.judge(1, 2, false, 10).held);
   EXPECT_FALSE(net.judge(2, 1, false, 10).held);
-  net.cut(1, 2);
+  net.cut(1, 2, 0);
   EXPECT_FALSE(net.judge(1, 2, false, 20).held);
   EXPECT_EQ(net.judge(1, 2, false, 20).copies, 0u);
   net.heal(1, 2);
@@ -90,6 +90,20 @@ TEST(Network, ACutThatHoldsLosesNothingAndALosingOneOnTopOfItDoes) {
   net.heal(1, 2, true);
   EXPECT_TRUE(net.is_open(1, 2));
   EXPECT_EQ(net.judge(1, 2, false, 40).copies, 1u);
+}
+
+TEST(Network, ACutTakesWhatIsUnderWayFromSomePointOfTheWayOn) {
+  NetworkProfile profile;
+  profile.delay_us = 1000;
+  profile.jitter_us = 0;
+  Network net(profile, Random(1));
+  EXPECT_FALSE(net.catches(1, 2, 10)) << "an open link catches nothing";
+  net.cut(1, 2, 500, true);
+  EXPECT_TRUE(net.catches(1, 2, 1500)) << "what was sent just before the cut arrives a delay later";
+  EXPECT_FALSE(net.catches(1, 2, 499)) << "what has arrived has arrived";
+  EXPECT_FALSE(net.catches(2, 1, 1500)) << "the other direction is open";
+  net.heal(1, 2, true);
+  EXPECT_FALSE(net.catches(1, 2, 1500));
 }
 
 // The real log writes what opens an epoch BEFORE a promise in it. The perfect log once left the promise

@@ -86,8 +86,8 @@ TEST(Network, DeliversInOrderUnlessToldOtherwise) {
 
 TEST(Network, ACutIsOneWayAndNests) {
   Network n(quiet(), Random(3));
-  n.cut(1, 2);
-  n.cut(1, 2);
+  n.cut(1, 2, 0);
+  n.cut(1, 2, 0);
   EXPECT_EQ(n.judge(1, 2, false, 0).copies, 0u);
   EXPECT_EQ(n.judge(2, 1, false, 0).copies, 1u);
   n.heal(1, 2);

@@ -127,7 +127,8 @@ const Named kBugs[] = {
      {"R73-version-not-restored", "kv/snapshot", "versions of keys are not loaded from a snapshot"}},
     {B::revision_from_records,
      {"M18-revision-from-records", "kv/snapshot",
-      "the revision after a restore is that of the newest record kept: it can go back"}},
+      "no deletion survives a compaction, and the revision after a restore is that of the newest record: it "
+      "goes back"}},
     {B::compaction_drops_visible,
      {"R47-compaction-drops-visible", "kv/mvcc",
       "compaction drops the version that is visible at the very revision it keeps"}},

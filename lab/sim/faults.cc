@@ -174,7 +174,8 @@ void World::on_new_leader(uint32_t node) {
   // Within a few of the cluster's own round trips, so that it strikes between its first messages.
   const auto round_trip = static_cast<uint64_t>(2 * swarm_.network.delay_us + swarm_.network.jitter_us +
                                                 swarm_.disk.sync_us + swarm_.turn_delay_us);
-  queue_.schedule(static_cast<int64_t>(fault_random_.exponential(2 * round_trip)), e);
+  const bool at_once = fault_random_.chance(0.3);  // then nobody has heard of it
+  queue_.schedule(at_once ? 0 : static_cast<int64_t>(fault_random_.exponential(2 * round_trip)), e);
 }
 
 // It dies, is cut off, or is heard by some only; for about as long as the others take to find the next

@@ -87,12 +87,39 @@ void draw_limits(Random& r, Swarm* s) {
 constexpr FaultKind kDamage[] = {FaultKind::rot_log,     FaultKind::rot_superblock, FaultKind::rot_snapshot,
                                  FaultKind::misdirected, FaultKind::old_image,      FaultKind::diverge};
 
+// One or two sorts of faults again and again, and of the others few: what needs several of a sort in a row,
+// the right ones, is else disturbed by something each time.
+void draw_focus(Random& r, Swarm* s) {
+  struct Sort {
+    FaultKind first;
+    FaultKind last;
+  };
+  constexpr Sort kSorts[] = {
+      {FaultKind::crash_one, FaultKind::pause},       {FaultKind::cut_member, FaultKind::swizzle},
+      {FaultKind::cut_member, FaultKind::swizzle},    {FaultKind::lose_beats, FaultKind::slow_disk},
+      {FaultKind::disk_full, FaultKind::read_error},  {FaultKind::rot_log, FaultKind::diverge},
+      {FaultKind::upset_leader, FaultKind::transfer}, {FaultKind::upset_leader, FaultKind::transfer}};
+  const Sort one = kSorts[r.below(std::size(kSorts))];
+  const Sort other = r.chance(0.5) ? kSorts[r.below(std::size(kSorts))] : one;
+  const auto is_of = [](FaultKind kind, const Sort& sort) { return kind >= sort.first && kind <= sort.last; };
+  for (uint32_t kind = 0; kind < static_cast<uint32_t>(FaultKind::change); ++kind) {
+    int64_t& mean = s->fault_mean_us[kind];
+    const auto name = static_cast<FaultKind>(kind);
+    if (is_of(name, one) || is_of(name, other)) {
+      mean = r.chance(0.4) ? static_cast<int64_t>(pick(r, {2, 4, 10})) * kSecond : 0;
+    } else if (r.chance(0.8)) {
+      mean = 0;
+    }
+  }
+}
+
 void draw_faults(Random& r, const SwarmLimits& limits, Swarm* s) {
   for (uint32_t kind = 0; kind < static_cast<uint32_t>(FaultKind::change); ++kind) {
     const double chance = kind < static_cast<uint32_t>(FaultKind::chained) ? 0.3 : 0.2;
     if (!r.chance(chance)) continue;
     s->fault_mean_us[kind] = static_cast<int64_t>(pick(r, {3, 8, 20, 60})) * kSecond;
   }
+  if (r.chance(0.4)) draw_focus(r, s);
   const auto mean = [s](FaultKind kind) -> int64_t& { return s->fault_mean_us[static_cast<int>(kind)]; };
   // Everything down at once, all the time, leaves nothing to look at; nor do disks that always fail.
   for (const FaultKind kind : {FaultKind::crash_all, FaultKind::disk_full, FaultKind::write_error,
@@ -107,7 +134,7 @@ void draw_faults(Random& r, const SwarmLimits& limits, Swarm* s) {
   if (mean(FaultKind::diverge) != 0) s->snapshot_every = 0;
   s->fault_length_us = static_cast<int64_t>(pick(r, {200, 1000, 4000, 12000})) * kMs;
   s->power_failure = static_cast<double>(r.below(3)) / 2.0;
-  s->aim_at_leader = static_cast<double>(pick(r, {0, 0, 3, 8})) / 10.0;
+  s->aim_at_leader = static_cast<double>(pick(r, {0, 3, 5, 8})) / 10.0;
   s->liveness_core = r.chance(0.5);
   s->halting_run = s->real_log && r.chance(0.03);
   if (s->halting_run) mean(kDamage[r.below(4)]) = 10 * kSecond;

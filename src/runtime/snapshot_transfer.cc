@@ -45,6 +45,7 @@ struct SnapshotTransfer::Incoming {
   std::unique_ptr<SnapshotReader> reader;
   std::unique_ptr<SnapshotSink> sink;
   std::string read_out;
+  size_t loaded = 0;  // of read_out, by the machine
   bool read_ready = false;
   bool read_more = true;
   std::optional<StoredSnapshot> stored;
@@ -372,6 +373,7 @@ void SnapshotTransfer::read_piece() {
   Incoming& in = *incoming_;
   in.busy = true;
   in.read_out.clear();
+  in.loaded = 0;
   node_.host_.run(
       [shared = incoming_, bytes = node_.options_.snapshot_slice_bytes] {
         Result<bool> more = shared->reader->next(bytes, &shared->read_out);
@@ -389,19 +391,24 @@ void SnapshotTransfer::read_piece() {
 bool SnapshotTransfer::slice() {
   if (incoming_ == nullptr || !incoming_->read_ready) return false;
   Incoming& in = *incoming_;
-  in.read_ready = false;
   if (in.offer.index <= node_.applied_ && !planted(PlantedBug::old_snapshot_over_new_state)) {
     DECREE_SOMETIMES("the log was quicker than a snapshot", true);
     drop("the log was quicker");
     return false;
   }
-  if (!in.read_out.empty()) {
-    Result<void> written = in.sink->write(in.read_out);
+  // A reader may give more at once than one turn should load.
+  if (in.loaded < in.read_out.size()) {
+    const std::string_view slice =
+        std::string_view(in.read_out).substr(in.loaded, node_.options_.snapshot_slice_bytes);
+    in.loaded += slice.size();
+    Result<void> written = in.sink->write(slice);
     if (!written) {
       node_.fail(written.error());
       return false;
     }
+    if (in.loaded < in.read_out.size()) return true;
   }
+  in.read_ready = false;
   if (in.read_more)
     read_piece();
   else

@@ -100,7 +100,7 @@ void MemoryMember::start() {
   disk_writes_found_ = recovered.disk_writes;
   node.snapshot_count = cluster_.snapshot_count;
   node.snapshot_log_bytes_min = 0;
-  node.snapshot_slice_bytes = 512;
+  node.snapshot_slice_bytes = cluster_.slice_bytes;
   node.transfer_chunk_bytes = cluster_.transfer_chunk_bytes;
   node.history_slots = cluster_.history_slots;
   node.digest_slots = cluster_.digest_slots;

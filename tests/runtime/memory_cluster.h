@@ -125,6 +125,7 @@ class MemoryCluster {
   uint32_t transfer_chunk_bytes = 1024;
   uint32_t history_slots = 1024;
   uint32_t digest_slots = 16;
+  uint32_t slice_bytes = 512;
   double loss = 0;
   std::mt19937_64 random;
 

@@ -142,6 +142,7 @@ TEST_F(Three, AMemberLongAwayGetsAWholeSnapshotAndGoesOnFromThere) {
 TEST_F(Three, ALargeSnapshotComesInAtItsPaceAndNotAtTheDisks) {
   cluster.snapshot_count = 100;
   cluster.transfer_chunk_bytes = 1u << 20;
+  cluster.slice_bytes = 256u << 10;
   start_all();
   const size_t away = leader_number() % 3 + 1;
   cluster.member(away).crash();

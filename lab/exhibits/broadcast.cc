@@ -18,6 +18,7 @@ std::vector<std::pair<uint64_t, uint32_t>> draw_crashes(Random& random, uint32_t
   std::vector<std::pair<uint64_t, uint32_t>> plan;
   std::set<uint32_t> victims;
   while (victims.size() < crashes) victims.insert(static_cast<uint32_t>(random.between(1, processes)));
+  plan.reserve(victims.size());
   for (const uint32_t p : victims) plan.emplace_back(random.below(60), p);
   return plan;
 }

@@ -43,8 +43,9 @@ OrderedGroup::Instance& OrderedGroup::instance(size_t k) {
     o.voters = processes();
     o.laws = true;
     for (uint32_t p = 0; p < processes(); ++p) o.inputs.push_back(p);  // the value is whose set it is
-    instances_.push_back(Instance{std::make_unique<KernelWorld>(o), {}});
-    instances_.back().proposals.resize(processes());
+    Instance& added = instances_.emplace_back();
+    added.world = std::make_unique<KernelWorld>(o);
+    added.proposals.resize(processes());
   }
   return instances_[k];
 }

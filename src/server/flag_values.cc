@@ -98,8 +98,9 @@ Result<void> parse_arguments(const std::vector<std::string>& arguments,
     return invalid(
         fmt::format("unknown flag or word `{}`; `decreed --help` lists the flags", extras.front()));
   }
-  for (auto& [name, values] : raw) {
-    if (values.empty()) continue;
+  for (const auto& [name, given] : raw) {
+    if (given.empty()) continue;
+    const std::vector<std::string>& values = given;  // a lambda captures no structured binding
     if (std::any_of(values.begin(), values.end(), [&](const std::string& v) { return v != values.front(); }))
       return invalid(fmt::format("--{} is given twice with different values: {} and {}", name, values.front(),
                                  values.back()));

@@ -177,6 +177,7 @@ struct BeatView {
   bool voter = true;
   uint64_t boot = 0;
   uint64_t disk_writes = 0;  // durable; 0 = not counted
+  bool unfit = false;        // could not take over now whatever the others say: nobody waits for it
 };
 // The member's history and state behind slot: equal on all members of a cluster (docs/decisions/0016).
 struct StateDigest {

@@ -21,7 +21,7 @@ template struct Inside<&Replica::impl_>;
 using Impl = std::remove_reference_t<decltype(*inside(std::declval<Replica&>()))>;
 
 // A member that is added to the replica has to be added to put() below, or to forget().
-static_assert(sizeof(Impl) == 1952 && sizeof(Peer) == 280,
+static_assert(sizeof(Impl) == 1952 && sizeof(Peer) == 288,
               "a replica remembers something that is not compared here");
 
 const Impl& look(const std::shared_ptr<const void>& held) { return *static_cast<const Impl*>(held.get()); }
@@ -53,7 +53,7 @@ void forget(Impl& r, bool settled) {
   r.prng = paxos::Prng(1);
   r.beat_round = 0;
   r.beat_times.clear();
-  r.beat_soon = r.eligible = r.was_happy = false;
+  r.beat_soon = r.eligible = r.was_happy = r.was_fit = false;
   r.elections = r.leader_changes = r.capture_counter = 0;
   r.duels = r.fruitless = 0;
   r.decided_at_election = r.decided_seen = Slot(0);
@@ -128,7 +128,7 @@ std::string bytes_of(const Impl& r) {
   b.put(r.waiting_bytes, r.bills_bytes, r.barrier_slot, r.forward_batch, r.led);
   b.list(r.forwards_seen, [&](const auto& f) { b.put(f.first, f.second.boot, f.second.batch); });
   b.put(r.accepted_due, r.accepted_told, r.accepted_told_ballot, r.gap_due, r.gap_told, r.heard_decided,
-        r.learn_asked, r.learn_outstanding);
+        r.learn_asked, r.learn_outstanding, r.learn_held);
   return b.take();
 }
 

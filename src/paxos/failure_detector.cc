@@ -53,6 +53,7 @@ BeatView Replica::Impl::own_view() const {
   view.voter = votes();
   view.boot = boot;
   view.disk_writes = disk_writes;
+  view.unfit = !fit_to_lead();
   return view;
 }
 
@@ -165,29 +166,50 @@ bool Replica::Impl::happy() const {
   return false;
 }
 
-bool Replica::Impl::may_take_over(uint32_t* rank) const {
-  if (role != Role::follower || retired || !disk_good() || !applying_ok || now < quiet_until || !votes())
-    return false;
+// Whether this member could take over, if all others were discontented too.
+bool Replica::Impl::fit_to_lead() const {
+  if (retired || !disk_good() || !applying_ok || !votes()) return false;
   uint32_t responders = 1;
-  *rank = 0;
+  for (const Peer& p : peers)
+    if (p.voter && fresh(p) && p.view.disk_ok) ++responders;
+  return responders >= std::max(membership.election_quorum, membership.bill_quorum);
+}
+
+bool Replica::Impl::may_take_over() const {
+  if (role != Role::follower || now < quiet_until || !fit_to_lead()) return false;
+  for (const Peer& p : peers)
+    if (p.voter && fresh(p) && p.view.happy) return false;  // it sees a leader that works: stay put, no churn
+  return true;
+}
+
+uint32_t Replica::Impl::takeover_rank() const {
+  uint32_t rank = 0;
+  bool passes_by = false;
   const Slot own = std::max(acceptor.durable_upto(), acceptor.decided());
   for (const Peer& p : peers) {
-    if (!p.voter || !fresh(p)) continue;
-    if (p.view.happy) return false;  // it sees a leader that works: stay put, no churn
-    if (!p.view.disk_ok) continue;
-    ++responders;
+    if (!p.voter || !fresh(p) || !p.view.disk_ok) continue;
     const Slot theirs = std::max(p.view.upto, p.view.decided);
-    if (theirs > own || (theirs == own && p.node < self)) ++*rank;
+    if (theirs < own || (theirs == own && p.node > self)) continue;
+    DECREE_SOMETIMES("a member that could not lead is passed by", p.view.unfit);
+    if (p.view.unfit) {
+      passes_by = true;
+    } else {
+      ++rank;
+    }
   }
-  return responders >= std::max(membership.election_quorum, membership.bill_quorum);
+  // One place for all who are passed by: after a restart of all, whoever says so has only not heard enough
+  // yet.
+  return rank + (passes_by ? 1 : 0);
 }
 
 void Replica::Impl::consider_takeover() {
   const bool content = happy();
-  if (was_happy && !content) beat_soon = true;  // neighbours judge by this view
+  const bool fit = fit_to_lead();
+  // Neighbours judge by this view, and wait for whoever could run before them.
+  if ((was_happy && !content) || fit != was_fit) beat_soon = true;
   was_happy = content;
-  uint32_t rank = 0;
-  if (content || !may_take_over(&rank)) {
+  was_fit = fit;
+  if (content || !may_take_over()) {
     eligible = false;
     return;
   }
@@ -196,7 +218,8 @@ void Replica::Impl::consider_takeover() {
   // at once.
   if (!eligible) eligible_since = now;
   eligible = true;
-  const uint64_t delay = static_cast<uint64_t>(rank) * options.beat_ticks / 2 + options.takeover_delay_ticks;
+  const uint64_t delay =
+      static_cast<uint64_t>(takeover_rank()) * options.beat_ticks / 2 + options.takeover_delay_ticks;
   if (now.value - eligible_since.value >= delay) start_election();
 }
 

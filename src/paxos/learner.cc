@@ -124,12 +124,12 @@ void Replica::Impl::want_laws(Slot elsewhere, NodeId from) {
 // others.
 void Replica::Impl::ask_for_laws(bool somebody_else) {
   learn_outstanding = false;
-  learn_sent = now;
-  // Memory stays bounded when the own disk is slower than the network: the tick asks again later.
+  // Memory stays bounded when the own disk is slower than the network: the turn that applies asks again.
   const uint64_t bytes_max = options.cached_log_bytes_max + options.inflight_bytes_max;
-  DECREE_SOMETIMES("learning waits for the own disk",
-                   applied < acceptor.decided() && acceptor.log().bytes() >= bytes_max);
-  if (applied < acceptor.decided() && acceptor.log().bytes() >= bytes_max) return;
+  learn_held = applied < acceptor.decided() && acceptor.log().bytes() >= bytes_max;
+  DECREE_SOMETIMES("learning waits for the own disk", learn_held);
+  if (learn_held) return;
+  learn_sent = now;
   const Peer* choice = nullptr;
   const auto rank = [this, somebody_else](const Peer& p) {  // lowest wins: same, leader, then round robin
     if (!somebody_else && p.node == learn_asked) return 0;
@@ -145,6 +145,17 @@ void Replica::Impl::ask_for_laws(bool somebody_else) {
   learn_outstanding = true;
   learn_asked = choice->node;
   send(choice->node, Learn{acceptor.decided().next()});
+}
+
+// At the end of a turn, when what was learned may have been applied: no tick is waited for. One question at a
+// time, as ever.
+void Replica::Impl::go_on_learning() {
+  if (!learn_held) return;
+  if (is_leader() || acceptor.decided() >= heard_decided) {
+    learn_held = false;
+  } else {
+    ask_for_laws();
+  }
 }
 
 void Replica::Impl::learner_tick() {
@@ -235,7 +246,7 @@ void Replica::Impl::on_chosen(NodeId from, const Chosen& m) {
   election_progress = now;
   want_laws(m.decided, from);
   if (acceptor.decided() < heard_decided && !learn_outstanding) ask_for_laws();
-  if (!learn_outstanding) gap_due = true;  // tells the leader to go on from here
+  if (!learn_outstanding && !learn_held) gap_due = true;  // tells the leader to go on from here
   advance_election();
 }
 

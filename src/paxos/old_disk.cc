@@ -22,8 +22,10 @@ void Replica::Impl::judge_disk(Peer& p, const PeerLink& link) {
   if (p.outdated) turn_away(p);
 }
 
+// Of a start that no connection has named, nothing is remembered: named later, it would seem to have begun
+// with less than it said since.
 void Replica::Impl::hear_disk(NodeId from, uint64_t writes) {
-  if (Peer* p = peer(from); p != nullptr) p->disk_writes = std::max(p->disk_writes, writes);
+  if (Peer* p = peer(from); p != nullptr && p->boot != 0) p->disk_writes = std::max(p->disk_writes, writes);
 }
 
 void Replica::Impl::turn_away(const Peer& p) {

@@ -358,6 +358,7 @@ void Replica::Impl::end_turn(Effects& effects) {
   }
   apply_decided();
   trim_cache();
+  go_on_learning();
   out = nullptr;
 }
 

@@ -101,7 +101,10 @@ struct Replica::Impl {
   bool fresh(const Peer& peer) const;
   bool happy() const;
   void consider_takeover();
-  bool may_take_over(uint32_t* rank) const;
+  bool fit_to_lead() const;
+  bool may_take_over() const;
+  // How many of those who might take over as well go first.
+  uint32_t takeover_rank() const;
   void count_election();
   // A record has been on its way to this member's disk for so long.
   bool sync_hangs(uint32_t ticks) const;
@@ -131,6 +134,7 @@ struct Replica::Impl {
   void on_law(NodeId from, const Law& m);
   void want_laws(Slot decided_elsewhere, NodeId from);
   void ask_for_laws(bool somebody_else = false);
+  void go_on_learning();
   void on_learn(NodeId from, const Learn& m);
   void on_chosen(NodeId from, const Chosen& m);
   void on_log_read(const LogRead& m);
@@ -311,6 +315,7 @@ struct Replica::Impl {
   bool eligible = false;  // might take over, but for the delay
   Tick eligible_since;
   bool was_happy = false;
+  bool was_fit = false;
 
   // proposer.cc
   struct Waiting {
@@ -346,7 +351,8 @@ struct Replica::Impl {
   NodeId learn_asked;  // who was asked last
   Tick learn_sent;
   bool learn_outstanding = false;
-  Slot decided_seen;  // for noticing that the prefix stands still
+  bool learn_held = false;  // a question waits until the own disk has what was learned
+  Slot decided_seen;        // for noticing that the prefix stands still
   Tick decided_moved;
 
   // read.cc

@@ -63,6 +63,7 @@ void put(const BeatView& from, wire::BeatView* to) {
   to->set_voter(from.voter);
   to->set_boot(from.boot);
   to->set_disk_writes(from.disk_writes);
+  to->set_unfit(from.unfit);
 }
 
 struct Encoder {
@@ -287,6 +288,7 @@ class Decoder {
     v.voter = from.voter();
     v.boot = from.boot();
     v.disk_writes = from.disk_writes();
+    v.unfit = from.unfit();
     return v;
   }
   std::shared_ptr<const std::string> raw(uint32_t bytes) {

@@ -491,6 +491,33 @@ TEST(Snapshot, AFollowerBehindEverythingInMemoryAndOnDiskCatchesUp) {
   EXPECT_TRUE(c.tick_until([&] { return c.log(follower).size() == 80; }, 300)) << c.log(follower).size();
 }
 
+// ---- learning ----
+
+// It asked only every 150 ms then, and took half a minute for what should take a moment.
+TEST(Learning, AMemberWithLittleMemoryAsksAgainAsSoonAsItsDiskHasWhatItLearned) {
+  Options options;
+  options.accept_entries_max = 4;  // in one Chosen
+  TestCluster c(3, options);
+  const uint32_t leader = c.elect();
+  const uint32_t late = leader % 3 + 1;
+  c.crash(late);
+  for (uint64_t i = 1; i <= 200; ++i) c.propose(leader, i, "as long as all its memory");
+  c.tick(5);
+  // Below the next ballot's base nothing comes by itself.
+  const uint32_t next = late % 3 + 1;
+  c.input(next, Received{NodeId(leader), TransferNow{c.at(leader).status().leader}});
+  c.tick(10);
+  ASSERT_EQ(c.leader(), next);
+  c.options_of[late] = options;
+  c.options_of[late].cached_log_bytes_max = c.options_of[late].inflight_bytes_max = 10;
+  c.options_of[late].cached_log_entries_min = 1;
+  size_t questions = 0;
+  c.on_send = [&](const Frame& f) { questions += is<Learn>(f) && f.from.value == late ? 1 : 0; };
+  c.restart(late);
+  EXPECT_TRUE(c.tick_until([&] { return c.log(late).size() == 200; }, 30)) << c.log(late).size();
+  EXPECT_LE(questions, 200u / 4 + 10) << "one question at a time";
+}
+
 // ---- elections ----
 
 // Starved processes: Beats come in time, but an Election's messages take longer there and back than an

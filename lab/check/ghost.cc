@@ -103,11 +103,20 @@ void Ghost::on_send(NodeId from, uint64_t boot, const Message& message) {
   }
 }
 
+// False: an epoch is known, and it gives this node no vote.
+bool Ghost::may_vote(NodeId node, const Ballot& ballot) const {
+  const auto it = epochs_.find(ballot.epoch);
+  return it == epochs_.end() || it->second.voters == 0 || (it->second.voters >> node.value & 1) != 0;
+}
+
 // I2, and the node's part of I3.
 void Ghost::own_ballot(NodeId from, uint64_t boot, const Ballot& ballot, const char* message) {
   if (ballot.node != from)
     return fail("I2", fmt::format("node {} sent {} with ballot {}, which is not its own", from.value, message,
                                   show(ballot)));
+  if (!may_vote(from, ballot))
+    fail("I12", fmt::format("node {} sent {} with ballot {} of an epoch in which it is no voter", from.value,
+                            message, show(ballot)));
   BallotGhost& b = ballots_[ballot];
   if (b.boot == 0) b.boot = boot;
   if (b.boot != boot)
@@ -249,6 +258,9 @@ void Ghost::on_accepted(NodeId from, const Accepted& a) {
 void Ghost::on_promise(NodeId from, const Promise& p) {
   MemberGhost& m = of(from);
   m.sent_max = std::max(m.sent_max, p.ballot);
+  if (!may_vote(from, p.ballot))
+    fail("I12", fmt::format("node {} promises ballot {} of an epoch in which it is no voter", from.value,
+                            show(p.ballot)));
   if (p.chunk == 0) {
     m.capture = p.capture;
     m.report = Report{from, std::max(p.decided, p.snapshot_index), {}, p.unknown};
@@ -353,6 +365,8 @@ void Ghost::choose(Slot slot, const Proposal& p) {
                               chosen_max_.value));
     epoch.stop = slot;
   }
+  if (!epoch.chose_something) check_succession(p.ballot.epoch);
+  epoch.chose_something = true;
   s.chosen = ChosenSlot{true, p.ballot, p.value, p.digest, p.kind, p.id};
   chosen_max_ = std::max(chosen_max_, slot);
   if (choice_log_ != nullptr) choice_log_->push_back(slot);
@@ -428,6 +442,31 @@ void Ghost::on_start(NodeId member, const RecoveredState& found) {
   check_holders(member);
 }
 
+uint32_t Ghost::holders_of(Slot slot, uint64_t value, const EpochGhost& epoch) const {
+  uint32_t holders = 0;
+  for (uint32_t n = 1; n <= count_; ++n) {
+    if ((epoch.voters >> n & 1) == 0) continue;
+    const MemberGhost& m = members_[n];
+    const Held held = slot.value < m.durable.size() ? m.durable[slot.value] : Held{};
+    // What a fault took is not what the protocol lost.
+    const bool excused = m.old_image || m.unknown.contains(slot);
+    holders += excused || slot <= m.snapshot || held.value == value ? 1 : 0;
+  }
+  return holders;
+}
+
+// I18 across epochs: with the first choice in an epoch its voters have taken over everything before it.
+void Ghost::check_succession(uint32_t number) {
+  const EpochGhost& epoch = epochs_[number];
+  const uint32_t voters = static_cast<uint32_t>(__builtin_popcount(epoch.voters));
+  for (Slot s = Slot(1); number > 0 && s < epoch.membership.base; s = s.next()) {
+    const ChosenSlot* c = chosen(s);
+    if (c == nullptr || holders_of(s, c->value, epoch) >= voters - epoch.election_quorum + 1) continue;
+    return fail("I18", fmt::format("epoch {} chooses its first slot, and only {} of its voters hold slot {}",
+                                   number, holders_of(s, c->value, epoch), s.value));
+  }
+}
+
 // I18: what is chosen is held by so many that every Election quorum meets one of them. A start is where a
 // member may turn out to hold less than was thought.
 void Ghost::check_holders(NodeId member) {
@@ -438,15 +477,7 @@ void Ghost::check_holders(NodeId member) {
   for (Slot s = of(member).snapshot.next(); s <= chosen_max_; s = s.next()) {
     const ChosenSlot* c = chosen(s);
     if (c == nullptr || c->ballot.epoch != number) continue;
-    uint32_t holders = 0;
-    for (uint32_t n = 1; n <= count_; ++n) {
-      if ((epoch.voters >> n & 1) == 0) continue;
-      const MemberGhost& m = members_[n];
-      const Held held = s.value < m.durable.size() ? m.durable[s.value] : Held{};
-      // What a fault took is not what the protocol lost.
-      const bool excused = m.old_image || m.unknown.contains(s);
-      holders += excused || s <= m.snapshot || held.value == c->value ? 1 : 0;
-    }
+    const uint32_t holders = holders_of(s, c->value, epoch);
     if (holders >= needed) continue;
     return fail("I18", fmt::format("slot {} is chosen, but after a start of node {} only {} voters hold it",
                                    s.value, member.value, holders));

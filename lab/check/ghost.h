@@ -151,7 +151,11 @@ class Ghost {
     uint32_t election_quorum = 0;
     uint32_t bill_quorum = 0;
     Slot stop;  // where its stop sign is chosen
+    bool chose_something = false;
   };
+  bool may_vote(NodeId node, const Ballot& ballot) const;
+  uint32_t holders_of(Slot slot, uint64_t value, const EpochGhost& epoch) const;
+  void check_succession(uint32_t epoch);
   bool covers(const RecoveredState& found, Slot slot, const Ballot& ballot) const;
   void check_holders(NodeId member);
 

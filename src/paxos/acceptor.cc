@@ -281,6 +281,7 @@ void Acceptor::persisted(LogToken upto) {
 std::string Acceptor::broken_invariant() const {
   if (decided_ < snapshot_index_) return "I8: the decided prefix lies below the snapshot";
   if (log_.first() > decided_.next()) return "I8: undecided slots left memory";
+  if (stop_sign_ != Slot(0) && decided_ > stop_sign_) return "I11: decided behind the epoch's stop sign";
   for (Slot s = decided_.next(); s < log_.end(); s = s.next()) {
     const LogSlot* slot = log_.find(s);
     if (slot != nullptr && slot->ballot > promised_)

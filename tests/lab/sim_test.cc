@@ -220,6 +220,73 @@ TEST(Ghost, FindsAChosenValueThatTooFewHold) {
   g.on_start(NodeId(2), lost);
   EXPECT_EQ(g.breach().invariant, "I18");
 }
+// The second epoch of three members, which begins at slot 2: 1 and 2 vote.
+PersistedRecord second_epoch(MemberRole role_of_3 = MemberRole::learner) {
+  std::vector<Member> list;
+  for (uint32_t n = 1; n <= 3; ++n) {
+    Member m;
+    m.node = NodeId(n);
+    m.member_id = n;
+    if (n == 3) m.role = role_of_3;
+    list.push_back(m);
+  }
+  return PersistedRecord{LogToken(1), EpochRecord{make_membership(list, 1, Slot(2)), Ballot{}}};
+}
+Ballot of_second_epoch(uint32_t node) { return Ballot{1, 1, 0, NodeId(node)}; }
+
+TEST(Ghost, FindsEpochsThatAreNotTheSameForAll) {
+  Ghost g(3, 2, 2);
+  durable(g, 1, second_epoch());
+  ASSERT_FALSE(g.breach());
+  durable(g, 2, second_epoch(MemberRole::voter));
+  EXPECT_EQ(g.breach().invariant, "I11");
+}
+TEST(Ghost, FindsAChoiceBehindAStopSign) {
+  Ghost g(3, 2, 2);
+  Entry stop = value("stop", 1);
+  stop.kind = EntryKind::stop_sign;
+  for (const uint32_t node : {1u, 2u}) durable(g, node, accepted(ballot(1, 1), 1, stop));
+  ASSERT_FALSE(g.breach());
+  for (const uint32_t node : {1u, 2u}) durable(g, node, accepted(ballot(1, 1), 2, value("x", 2)));
+  EXPECT_EQ(g.breach().invariant, "I11");
+}
+TEST(Ghost, FindsAStrangerToAnEpochThatRunsOrPromisesInIt) {
+  Ghost runs(3, 2, 2);
+  durable(runs, 1, second_epoch());
+  runs.on_send(NodeId(3), 1, Prepare{of_second_epoch(3), Slot(2)});
+  EXPECT_EQ(runs.breach().invariant, "I12");
+  Ghost promises(3, 2, 2);
+  durable(promises, 1, second_epoch());
+  promises.on_send(NodeId(3), 1, Promise{of_second_epoch(1)});
+  EXPECT_EQ(promises.breach().invariant, "I12");
+}
+TEST(Ghost, FindsAnEpochThatBeginsWithoutTheSlotsBeforeIt) {
+  for (const bool taken_over : {true, false}) {
+    Ghost g(3, 2, 2);
+    for (const uint32_t node : {2u, 3u}) durable(g, node, accepted(ballot(1, 3), 1, value("x", 1)));
+    durable(g, 1, second_epoch());
+    if (taken_over) durable(g, 1, PersistedRecord{LogToken(1), LawRecord{Slot(1), {value("x", 1)}}});
+    // Two voters, both needed for an Election: one holder is enough; nobody at all is not.
+    if (!taken_over) {
+      RecoveredState empty;
+      empty.promised = ballot(1, 3);
+      g.on_start(NodeId(2), empty);
+    }
+    for (const uint32_t node : {1u, 2u}) durable(g, node, accepted(of_second_epoch(1), 2, value("y", 2)));
+    EXPECT_EQ(g.breach().invariant, taken_over ? "" : "I18");
+  }
+}
+TEST(Ghost, FindsDamageThatIsReportedAsAbsence) {
+  Ghost g(3, 2, 2);
+  acknowledged(g);
+  RecoveredState found;
+  found.promised = ballot(1, 1);
+  found.unknown[Slot(1)] = ballot(1, 1);
+  g.on_start(NodeId(2), found);
+  ASSERT_FALSE(g.breach());
+  g.on_send(NodeId(2), 1, Promise{ballot(2, 3)});
+  EXPECT_EQ(g.breach().invariant, "I19");
+}
 TEST(Ghost, FindsALawThatNobodyChose) {
   Ghost g(3, 2, 2);
   durable(g, 1, accepted(ballot(1, 1), 1, value("x", 1)));

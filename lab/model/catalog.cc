@@ -31,6 +31,16 @@ Config config(std::string name, std::string about, uint32_t rounds, uint32_t slo
   return c;
 }
 
+// A member may know a slot to be chosen, acknowledge it at a higher ballot than its disk has it at, restart,
+// and report the lower one (docs/invariants.md).
+Config known_vote(std::string name, std::string about, uint32_t rounds) {
+  Config c = config(std::move(name), std::move(about), rounds, 1);
+  c.learn = true;
+  c.crashes = 1;
+  c.writes_at_once = true;
+  return c;
+}
+
 void add_ours(std::vector<Config>& all) {
   all.push_back(config("3x2x1", "3 acceptors, 2 ballots, 1 slot; loss, duplication, reordering", 2, 1));
   all.push_back(config("3x2x2", "3 acceptors, 2 ballots, 2 slots; loss, duplication, reordering", 2, 2));
@@ -62,6 +72,13 @@ void add_ours(std::vector<Config>& all) {
   c.crashes = 2;
   all.push_back(c);
   all.push_back(config("3x3x2", "three ballots, two slots", 3, 2));
+  c = known_vote("known_vote", "three ballots; what is known to be chosen is acknowledged, then a restart",
+                 3);
+  all.push_back(c);
+  c = known_vote("known_vote_4_ballots", "the same with four", 4);
+  c.owners = {{0, 2, 1, 2}};
+  c.states_max = 4'000'000;
+  all.push_back(c);
   c = config("3x3x1_crash", "three ballots, one slot, one crash and restart", 3, 1);
   c.crashes = 1;
   all.push_back(c);
@@ -156,6 +173,14 @@ void add_twins(std::vector<Config>& all) {
   c.crashes = 1;
   c.learn = true;
   twin(all, c, Draft::early_on_duplicates);
+  c = known_vote("twin_vote_from_memory",
+                 "BROKEN: a value on the disk at a lower ballot is acknowledged and not written again", 2);
+  twin(all, c, Draft::vote_from_memory);
+  all.back().harm_only = false;  // the harm takes four ballots and a restart
+  c = known_vote("twin_known_vote_binds",
+                 "TOO STRICT A CHECKER: a vote for what is known to be chosen binds to its ballot", 3);
+  twin(all, c, Draft::known_vote_binds);
+  all.back().harm_only = false;  // it does no harm: what it breaks is the checker's sentence
   c = config("twin_damage_is_absence", "BROKEN: a slot that cannot be read is reported as never accepted", 2,
              1);
   c.rots = 1;

@@ -34,6 +34,8 @@ enum class Draft : uint8_t {
   a15_superblock_first,  // the superblock names an epoch before its record is durable
   a16_mixed_captures,    // chunks of a Promise may come from different moments
   damage_is_absence,     // a slot that cannot be read is reported as never accepted
+  vote_from_memory,      // a value that the disk has at a lower ballot is not written again at the new one
+  known_vote_binds,      // (of the checker) a vote for what is known to be chosen binds to its ballot
   // Of whole replicas (Cluster below).
   a5_wiped_at_stop_sign,  // removed members are wiped when the stop sign is decided
   a8_too_few_answers,     // an Election by members too few for a Bill: the dead seem to answer beats
@@ -97,17 +99,18 @@ struct Config {
   // Who may run in round 1, 2, ...: one search each. Up to renaming of members these are all ways to deal
   // out the rounds.
   std::vector<std::vector<uint32_t>> owners;
-  uint32_t crashes = 0;     // restarts in one run, of any members
-  uint32_t wipes = 0;       // disks lost
-  uint32_t rots = 0;        // restarts that find the newest log record damaged
-  bool learn = false;       // deciding, Law and Chosen
-  bool snapshots = false;   // a laggard may take a decided prefix as a snapshot
-  bool laws = true;         // with learn: ... or as Chosen
-  bool barriers = false;    // a new leader appends its barrier
-  bool stop = false;        // a leader may propose a stop sign
-  bool batches = false;     // an Election's values leave as one Accept, too
-  bool apply = false;       // what is decided is applied, and must survive a restart
-  bool one_digest = false;  // all commands have one digest
+  uint32_t crashes = 0;         // restarts in one run, of any members
+  bool writes_at_once = false;  // a crash loses what is in memory only
+  uint32_t wipes = 0;           // disks lost
+  uint32_t rots = 0;            // restarts that find the newest log record damaged
+  bool learn = false;           // deciding, Law and Chosen
+  bool snapshots = false;       // a laggard may take a decided prefix as a snapshot
+  bool laws = true;             // with learn: ... or as Chosen
+  bool barriers = false;        // a new leader appends its barrier
+  bool stop = false;            // a leader may propose a stop sign
+  bool batches = false;         // an Election's values leave as one Accept, too
+  bool apply = false;           // what is decided is applied, and must survive a restart
+  bool one_digest = false;      // all commands have one digest
   Draft draft = Draft::none;
   Start start = Start::fresh;
   Expect expect = Expect::holds;

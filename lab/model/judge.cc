@@ -23,6 +23,14 @@ bool tells(const Note& promise, Slot slot, Ballot ballot) {
   return false;
 }
 
+// The ballot that `accepted` binds its member to at `slot`: of what it knew to be chosen, the one on its
+// disk.
+Ballot bound_to(const Note& accepted, Slot slot) {
+  for (const PromiseRun& run : accepted.runs)
+    if (run.slots.contains(slot)) return run.ballot;
+  return accepted.ballot;
+}
+
 }  // namespace
 
 std::string show(const Ballot& b) {
@@ -71,7 +79,8 @@ std::string show(const Note& n) {
     case Note::Kind::chosen:
       return "Chosen(up to slot " + number(n.slot) + ")";
     case Note::Kind::accepted:
-      return "Accepted(" + show(n.ballot) + ", up to slot " + number(n.slot) + ")";
+      return "Accepted(" + show(n.ballot) + ", up to slot " + number(n.slot) +
+             (n.runs.empty() ? ")" : ", of which chosen: slot " + number(n.runs[0].slots.first) + ")");
     case Note::Kind::voted:
       return "has slot " + number(n.slot) + " = " + show(n.entries[0]) + " at " + show(n.ballot) + " durable";
     case Note::Kind::applied:
@@ -192,7 +201,7 @@ std::string Judge::look_at_reports(const std::vector<uint32_t>& own) const {
       const Note& accepted = tables_.notes[a];
       if (accepted.kind != Note::Kind::accepted || accepted.ballot >= promise.ballot) continue;
       for (Slot s = accepted.base; s <= accepted.slot; s = s.next())
-        if (!tells(promise, s, accepted.ballot))
+        if (!tells(promise, s, bound_to(accepted, s)))
           return "I5: " + show(promise) + " keeps silent about slot " + number(s) +
                  ", acknowledged at ballot " + show(accepted.ballot);
     }

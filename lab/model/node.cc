@@ -305,11 +305,38 @@ void NodeStep::on_accept(Node& node, const Note& note) {
   const Acceptor::AcceptResult result = acceptor.accept(accept, node.next_token);
   if (result.count > 0) {
     const auto begin = accept.entries.begin() + static_cast<ptrdiff_t>(result.first_new - note.slot);
-    hand_out(node, AcceptRecord{
-                       note.ballot, result.first_new, {begin, begin + static_cast<ptrdiff_t>(result.count)}});
+    const std::vector<Entry> taken{begin, begin + static_cast<ptrdiff_t>(result.count)};
+    if (draft(Draft::vote_from_memory) && disk_has(node, result.first_new, taken)) {
+      hand_out(node, PromiseRecord{note.ballot});
+    } else {
+      hand_out(node, AcceptRecord{note.ballot, result.first_new, taken});
+    }
   } else if (draft(Draft::early_on_duplicates) && result.verdict == Acceptor::Verdict::accepted) {
     say_accepted(node, acceptor.next_acceptable().prev());
   }
+}
+
+bool NodeStep::disk_has(const Node& node, Slot first, const std::vector<Entry>& entries) {
+  for (size_t i = 0; i < entries.size(); ++i) {
+    const auto held = node.disk.accepted.find(first + i);
+    if (held == node.disk.accepted.end() || !(held->second.entry == entries[i])) return false;
+  }
+  return true;
+}
+
+// What an Accepted up to `upto` says of slots that are known here to be chosen, and that a restart would
+// report at a lower ballot (docs/invariants.md).
+std::vector<PromiseRun> NodeStep::known_chosen(const Node& node, Slot upto) {
+  const Acceptor& acceptor = node.acceptor;
+  std::vector<PromiseRun> runs;
+  for (Slot s = acceptor.bill_base(); s <= std::min(upto, acceptor.decided()); s = s.next()) {
+    const auto held = node.disk.accepted.find(s);
+    if (held == node.disk.accepted.end() || held->second.law ||
+        held->second.ballot >= acceptor.bill_ballot() || s <= node.disk.decided_hint)
+      continue;
+    runs.push_back(PromiseRun{held->second.ballot, false, SlotRange{s, s.next()}});
+  }
+  return runs;
 }
 
 void NodeStep::say_accepted(Node& node, Slot upto) {
@@ -320,6 +347,7 @@ void NodeStep::say_accepted(Node& node, Slot upto) {
   note.ballot = acceptor.bill_ballot();
   note.base = acceptor.bill_base();
   note.slot = upto;
+  if (!config_.harm_only && !draft(Draft::known_vote_binds)) note.runs = known_chosen(node, upto);
   say(note);
   if (config_.harm_only || !breach.empty()) return;
   // I10: what a crash at this instant would leave.

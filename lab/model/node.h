@@ -30,7 +30,8 @@ struct Note {
   Slot snapshot;  // promise
   Slot damaged;   // promise: slot it cannot tell about, with a bound; 0 = none
   Ballot bound;
-  std::vector<PromiseRun> runs;
+  std::vector<PromiseRun>
+      runs;                    // accepted: what was known to be chosen, and is on the disk at a lower ballot
   std::vector<Entry> entries;  // promise: one per slot of the runs (the Fetch that follows is folded in)
   Digest128 chain;             // chosen
   uint64_t term = 0;           // chosen
@@ -124,6 +125,8 @@ class NodeStep {
   void say_decided(Node& node);
   void say_applied(Node& node);
   void say_accepted(Node& node, Slot upto);
+  static std::vector<PromiseRun> known_chosen(const Node& node, Slot upto);
+  static bool disk_has(const Node& node, Slot first, const std::vector<Entry>& entries);
   void accept_own(Node& node, std::vector<Entry> entries);
   std::vector<PromiseReport> reports_of(std::span<const uint32_t> promises, Slot from) const;
 

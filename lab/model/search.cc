@@ -90,7 +90,9 @@ class Search {
   void expand_lead(const State& from, uint32_t m, const Node& node);
   bool keep_one_of(size_t begin, uint32_t m);
   bool faults_left(uint32_t used) const;
-  bool synced(uint32_t used) const { return limits_.reduce_order && !faults_left(used); }
+  bool synced(uint32_t used) const {
+    return config_.writes_at_once || (limits_.reduce_order && !faults_left(used));
+  }
   // Sorts members nobody can tell apart; `order` (may be null) is permuted along.
   void canonical(State& state, std::vector<uint32_t>* order) const;
   State load(size_t number) const {
@@ -455,7 +457,8 @@ Found Search::run() {
         break;
       }
     }
-    if (states_.size() >= limits_.states_max) {
+    if (states_.size() >= limits_.states_max ||
+        (config_.states_max != 0 && states_.size() >= config_.states_max)) {
       complete = false;
       break;
     }

@@ -210,7 +210,8 @@ void World::send(NodeId from, NodeId to, uint64_t boot, Message message) {
   const uint32_t ordinal = recorder_ ? recorder_->on_send(from.value, to.value, message.index()) : 0;
   if (fate.held) {
     std::deque<Flight>& held = held_[from.value * (swarm_.members + 1) + to.value].flights;
-    if (held.size() < kHeldMax) held.push_back(Flight{from, to, std::move(message), ordinal});
+    if (held.size() < kHeldMax)
+      held.push_back(Flight{from, to, std::move(message), ordinal, member(from.value).life()});
     return;
   }
   Event e;

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "decree/check.h"
+
 namespace decree::lab {
 
 void PoolAdversary::watch(const AsyncWorld& world) {
@@ -54,6 +56,7 @@ void PoolAdversary::delivered(const PoolMessage& m) {
 }
 
 std::string PoolAdversary::state(const std::function<uint32_t(uint32_t)>& round) const {
+  DECREE_CHECK(processes_ > 0, "an adversary needs somebody to hold up");
   std::string out;
   const auto put = [&out](uint32_t v) { out.append(reinterpret_cast<const char*>(&v), sizeof v); };
   for (uint32_t p = 1; p <= processes_; ++p) {

@@ -76,8 +76,10 @@ void ReplicaWorld::turn(uint32_t p, const Input& first) {
     }
     member.replica->end_turn(effects);
     for (std::vector<Outgoing>* queue : {&effects.send_now, &effects.released})
-      for (Outgoing& out : *queue)
-        pool_.push_back(PoolMessage{next_id_++, p, out.to.value, std::move(out.message), steps_});
+      for (Outgoing& out : *queue) {
+        PoolMessage sent{next_id_++, p, out.to.value, std::move(out.message), steps_};
+        pool_.push_back(std::move(sent));
+      }
     for (const DecidedEntry& d : effects.decided)
       if (d.entry.kind == EntryKind::command && !member.decision)
         member.decision = static_cast<uint32_t>(std::stoul(std::string(d.entry.bytes())));

@@ -117,7 +117,7 @@ std::string bytes_of(const Impl& r) {
   b.put(static_cast<uint64_t>(r.role), r.leader, r.round_seen, r.ballot, r.asked_from);
   b.list(r.promises, [&](const auto& promise) {
     const auto& [node, p] = promise;
-    b.put(node, p.capture, p.boot, p.chunks, p.whole, p.report.from, p.report.decided,
+    b.put(node, p.capture, p.boot, p.chunks, p.whole, p.fetching, p.report.from, p.report.decided,
           p.report.snapshot_index, p.report.runs, p.report.unknown);
   });
   b.list(r.fetched, [&](const auto& got) { b.put(got.first, got.second); });

@@ -1,4 +1,6 @@
 // ELECTION: phase 1 for all slots at once (protocol 2.5; mission rows M11, M12).
+#include <utility>
+
 #include "base/planted_bugs.h"
 #include "decree/check.h"
 
@@ -156,7 +158,14 @@ bool Replica::Impl::fetch_missing(const std::vector<SlotPick>& picks) {
     }
   }
   DECREE_SOMETIMES("a candidate must fetch values it lacks", !wanted.empty());
-  for (auto& [node, items] : wanted) send(node, Fetch{ballot, std::move(items)});
+  // One question under way to each holder: every answer leads here, and would ask everybody again.
+  for (auto& [node, items] : wanted) {
+    bool& fetching = promises[node].fetching;
+    if (fetching) continue;
+    fetching = true;
+    fetch_sent = now;
+    send(node, Fetch{ballot, std::move(items)});
+  }
   return wanted.empty();
 }
 
@@ -179,13 +188,23 @@ void Replica::Impl::on_fetch(NodeId from, const Fetch& m) {
   if (!reply.entries.empty()) send(from, std::move(reply));
 }
 
-void Replica::Impl::on_fetch_reply(NodeId, const FetchReply& m) {
+// A question or its answer was lost, or the holder has nothing to say any more: all are asked again.
+void Replica::Impl::election_tick() {
+  if (role != Role::candidate || now.value - fetch_sent.value < options.retransmit_ticks) return;
+  bool lost = false;
+  for (auto& [node, partial] : promises) lost = std::exchange(partial.fetching, false) || lost;
+  DECREE_SOMETIMES("a question for values was lost", lost);
+  if (lost) advance_election();
+}
+
+void Replica::Impl::on_fetch_reply(NodeId from, const FetchReply& m) {
   DECREE_SOMETIMES("a fetched value comes too late", role != Role::candidate || m.ballot != ballot);
   if (role != Role::candidate || m.ballot != ballot) return;
   for (const FetchedEntry& entry : m.entries) {
     FetchedEntry& kept = fetched[entry.slot];
     if (!kept.accepted.law) kept = entry;
   }
+  if (const auto asked = promises.find(from); asked != promises.end()) asked->second.fetching = false;
   election_progress = now;
   advance_election();
 }

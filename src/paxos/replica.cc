@@ -201,6 +201,7 @@ void Replica::Impl::on_tick(Tick tick) {
   beat_tick();
   proposer_tick();
   learner_tick();
+  election_tick();
   read_tick();
   epoch_tick();
   expire_waiting();

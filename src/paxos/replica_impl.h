@@ -82,6 +82,7 @@ struct Replica::Impl {
   void on_nack(NodeId from, const Nack& m);
   void advance_election();
   bool fetch_missing(const std::vector<SlotPick>& picks);
+  void election_tick();
   void become_leader(Slot base, std::vector<Entry> values);
   // "Abort everything and move to the higher round" (mission row M11).
   void step_down(Ballot higher);
@@ -284,13 +285,14 @@ struct Replica::Impl {
     uint64_t boot = 0;
     uint32_t chunks = 0;
     bool whole = false;
+    bool fetching = false;  // asked for values, and has not answered yet
     PromiseReport report;
   };
   std::map<NodeId, PartialPromise> promises;
   Slot asked_from;
   Tick election_progress;  // last time the Election got further
   std::map<Slot, FetchedEntry> fetched;
-  Tick fetch_sent;
+  Tick fetch_sent;  // the last one, to whomever
   uint64_t capture_counter = 0;
   uint64_t elections = 0;
   uint64_t leader_changes = 0;

@@ -548,5 +548,41 @@ TEST(Liveness, AnElectionSlowerThanItsRetryComesToItsEnd) {
   EXPECT_TRUE(decided()) << "Elections without end";
 }
 
+// Every answer to a question for values asked all holders again: two holders, and the questions doubled with
+// every answer, 217,000 of them in 20 ms.
+TEST(Symptom, AnElectionAsksEachHolderOneQuestionAtATime) {
+  Options options;
+  options.accept_bytes_max = 1;  // an answer holds one value
+  TestCluster c(5, options);
+  const uint32_t leader = c.elect();
+  std::vector<uint32_t> rest;
+  for (uint32_t n = 1; n <= 5; ++n)
+    if (n != leader) rest.push_back(n);
+  const uint32_t some = rest[0];
+  const uint32_t all = rest[1];
+  const uint32_t runs = rest[2];
+  std::set<uint32_t> reached{some, all};
+  c.drop = [&](const Frame& f) {
+    return is<Accepted>(f) || (is<Accept>(f) && reached.count(f.to.value) == 0);
+  };
+  for (uint32_t i = 1; i <= 24; ++i) {
+    if (i == 13) reached = {all};
+    c.propose(leader, i, "v" + std::to_string(i));
+    c.deliver_all();
+  }
+  for (const uint32_t n : {leader, rest[3], some, all}) c.crash(n);
+  for (const uint32_t n : {some, all}) {
+    c.options_of[n] = options;
+    c.options_of[n].takeover_delay_ticks = 100000;
+    c.restart(n);
+  }
+  size_t questions = 0;
+  c.drop = [](const Frame&) { return false; };
+  c.on_send = [&](const Frame& f) { questions += is<Fetch>(f) ? 1 : 0; };
+  ASSERT_TRUE(c.tick_until([&] { return questions > 1000 || c.leader() == runs; }, 3000));
+  EXPECT_GE(questions, 12U) << "nothing was to be fetched: the test has lost its subject";
+  EXPECT_LE(questions, 60U);
+}
+
 }  // namespace
 }  // namespace decree

@@ -490,16 +490,20 @@ void SimMember::after_turn() {
   if (node_->failure()) stop_process(Error(*node_->failure()));
 }
 
-// What the server does next, coming back with a new disk, is not simulated: it stays down.
 void SimMember::give_up_disk() {
   world_.note(self_.value, "gives its disk up", "\"sentence\":" + json_string(node_->failure()->message));
   // What a fault took from the end of the log, where nothing proves it, the others miss as well.
   if (!world_.atlas().is_damaged(self_.value))
     return world_.fail(
         "I20", fmt::format("node {} was told that its disk is an old one, and it is not", self_.value));
+  stay_down(&world_.statistics().disowned);
+}
+
+// The right end of this process. What the server does next, coming back with a new disk, is not simulated.
+void SimMember::stay_down(uint64_t* counter) {
   halted_ = true;
   ++world_.statistics().halted;
-  ++world_.statistics().disowned;
+  ++*counter;
   crash(CrashKind::process);
 }
 
@@ -512,16 +516,13 @@ bool SimMember::diverge_soon() {
   return true;
 }
 
-// Quarantined. As above: it does not come back here with an empty disk.
+// Quarantined.
 void SimMember::leave_as_diverged() {
   world_.note(self_.value, "leaves as diverged", "\"sentence\":" + json_string(node_->failure()->message));
   if (!diverged())
     return world_.fail(
         "I17", fmt::format("node {} was told apart from the majority, and its state is right", self_.value));
-  halted_ = true;
-  ++world_.statistics().halted;
-  ++world_.statistics().quarantined;
-  crash(CrashKind::process);
+  stay_down(&world_.statistics().quarantined);
 }
 
 // I17 for real: what would somebody have who began with this snapshot?

@@ -129,6 +129,7 @@ class SimMember final : public runtime::Host, public ConsensusSink {
   void drop_work();
   std::string put_back_or_keep(Random& random);
   void give_up_disk();
+  void stay_down(uint64_t* counter);
   bool diverge_soon();
   bool to_diverge() const;
   uint64_t connection_of(const Event& e);

@@ -58,8 +58,8 @@ class PendingReplies final : public ConsensusSink {
   // could confirm promised nothing and is asked again until the deadline.
   void read(http::CallId call, Finisher* finisher, uint32_t tag);
 
-  // Until release() nothing is proposed or asked: a member that is far behind could not answer in time, and
-  // what it proposed would end as unknown. Calls wait, and are refused at their deadline.
+  // Until release() no command is proposed: a member that is far behind could not answer in time, and what it
+  // proposed would end as unknown. Calls wait, and are refused at their deadline.
   void hold() { held_ = true; }
   bool held() const { return held_; }
   void release(net::SteadyTime now);

@@ -136,6 +136,7 @@ Result<void> ServerFront::bind() {
 }
 
 Result<void> ServerFront::open() { return impl_->server.open_bound(); }
+bool ServerFront::caught_up() const { return !impl_->context.pending.held(); }
 std::vector<uint16_t> ServerFront::ports() const { return impl_->ports; }
 void ServerFront::tick(net::SteadyTime now) { impl_->tick(now); }
 

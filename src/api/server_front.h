@@ -56,6 +56,8 @@ class ServerFront {
   Result<void> bind();
   Result<void> open();
   std::vector<uint16_t> ports() const;  // of options.listen, in order
+  // Once since the start, as of the last tick(): before, commands wait.
+  bool caught_up() const;
 
   // Deadlines, auto-compaction.
   void tick(net::SteadyTime now);

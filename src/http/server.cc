@@ -174,8 +174,11 @@ Result<void> Server::open_bound() {
 Result<uint16_t> Server::listen(const net::HostPort& address) {
   Result<uint16_t> port = bind(address);
   if (!port.ok()) return port;
-  Result<void> opened = open_bound();
-  if (!opened.ok()) return opened.error();
+  // This one alone: others may be bound for later.
+  if (Result<void> opened = listeners_.back()->open(); !opened.ok()) {
+    listeners_.pop_back();
+    return opened.error();
+  }
   return port;
 }
 

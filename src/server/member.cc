@@ -495,7 +495,7 @@ struct Member::Impl final : runtime::Host, transport::TransportSink, runtime::No
   void on_tick(Clock::time_point now) {
     watch.sample_cpu();
     front->tick(now);
-    if (!open && stage == Stage::running && !removed && node->replica().status().ready) {
+    if (!open && stage == Stage::running && !removed && front->caught_up()) {
       unopened = open_to_clients();
       if (unopened) stop(unopened->sentence.c_str());
     }
